@@ -91,20 +91,28 @@ def check_until(until: datetime | None) -> None:
 def disable(task: CronTask, *, until: datetime | None, actor: str, reason: str = "") -> bool:
     """Stop the task from firing until `until`, or until it is enabled. Returns whether that changed anything.
 
-    Raises ValueError as `check_until` does.
+    Raises ValueError as `check_until` does, and StateConflict if somebody has disabled it until another time.
     """
     check_until(until)
     with transaction.atomic():
         if not _lock(task):
             return False
+        if not task.enabled and task.disabled_until != until:
+            raise StateConflict(_describe_end(task.disabled_until))
+        if not task.enabled:
+            return False
         before = _settings_of(task)
         task.enabled, task.disabled_until, task.disabled_reason = False, until, line(reason, LONGEST_REASON)
-        changes = _compare(before, _settings_of(task))
-        if not changes:
-            return False
         task.save()
-        _record(task, "disabled", actor, reason, changes)
+        _record(task, "disabled", actor, reason, _compare(before, _settings_of(task)))
     return True
+
+
+def _describe_end(until: datetime | None) -> str:
+    if until is None:
+        return gettext("it is disabled already, until somebody enables it")
+    time = f"{timezone.localtime(until):%Y-%m-%d %H:%M %Z}"
+    return gettext("it is disabled already, until %(time)s") % {"time": time}
 
 
 def _lock(task: CronTask) -> bool:

@@ -1,5 +1,6 @@
 """Cron tasks: edit with a preview, enable, disable, run now, and the history of firings."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import available_timezones
 
@@ -19,7 +20,7 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from jobs.cron import tasks as cron_tasks
-from jobs.errors import InvalidJob
+from jobs.errors import InvalidJob, StateConflict
 from jobs.models import CronFiring, CronTask, Job
 from jobs.registry import all_types
 from ops.admin import operator_action
@@ -198,9 +199,10 @@ class CronTaskAdmin(FilteredAdmin, GuardedAdmin, CronTaskAdminBase):
 
     @admin.action(description=gettext_lazy("Disable"), permissions=["change"])
     def disable(self, request: HttpRequest, tasks: QuerySet[CronTask]) -> None:
-        awake = [
-            task for task in tasks if task.enabled and cron_tasks.disable(task, until=None, actor=actor_of(request))
-        ]
+        awake = []
+        for task in tasks.filter(enabled=True):
+            with suppress(StateConflict):  # somebody else has, until another time
+                awake += [task] if cron_tasks.disable(task, until=None, actor=actor_of(request)) else []
         self.message_user(
             request,
             ngettext("Disabled %(count)s task.", "Disabled %(count)s tasks.", len(awake)) % {"count": len(awake)},
@@ -228,6 +230,9 @@ class CronTaskAdmin(FilteredAdmin, GuardedAdmin, CronTaskAdminBase):
             return self._redirect(request, task, gettext("Not disabled: the time is not valid."), messages.ERROR)
         try:
             changed = cron_tasks.disable(task, actor=actor_of(request), **form.cleaned_data)
+        except StateConflict as conflict:
+            text = gettext("Not disabled again: %(reason)s. Change that in the form.")
+            return self._redirect(request, task, text % {"reason": conflict}, messages.WARNING)
         except ValueError as bad:
             return self._redirect(request, task, gettext("Not disabled: %(reason)s.") % {"reason": bad}, messages.ERROR)
         if not changed:

@@ -74,6 +74,22 @@ def test_a_deleted_task_stays_deleted(redis: Redis) -> None:
     assert not OperatorAction.objects.exists()
 
 
+def test_a_task_is_not_disabled_again_until_another_time(admin_client: Client, redis: Redis) -> None:
+    """By a page that was opened before somebody disabled it: it says until when. A second press changes nothing."""
+    one = task()
+    until = (timezone.now() + timedelta(hours=5)).replace(second=0, microsecond=0)
+    cron_tasks.disable(one, until=until, actor="user:bob", reason="a feast")
+
+    late = admin_client.post(f"{PAGE}{one.pk}/disable/", {"until": "", "reason": "for ever"}, follow=True)
+    again = cron_tasks.disable(one, until=until, actor="user:ann", reason="a feast")
+
+    assert "Not disabled again: it is disabled already, until 2" in late.content.decode()
+    assert not again
+    one.refresh_from_db()
+    assert (one.disabled_until, one.disabled_reason) == (until, "a feast")
+    assert OperatorAction.objects.count() == 1
+
+
 def test_a_rejected_task_does_not_stop_the_others(admin_client: Client, redis: Redis) -> None:
     """Of two run now, one has an unknown type: it is named, and the other's job is submitted."""
     both = [task(name="old", type="GONE"), task()]

@@ -1,5 +1,6 @@
 """Event policies: what becomes of events when world time passes their time. All see them, administrators set them."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ from jobs.models.event import LONGEST_TYPE
 from jobs.triggers import policies
 from jobs.world.event_policies import EventAction, Policy
 from ops.admin.base import ReadOnly, ReasonForm, actor_of, redirect, render_page, require
+from ops.admin.guarded_form import GuardedForm, Stored
 from ops.humanize import format_count
 from scheduler_project.text import LONGEST_ID
 
@@ -35,7 +37,7 @@ else:
     EventPolicyAdminBase = ModelAdmin
 
 
-class PolicyForm(ReasonForm):
+class PolicyForm(GuardedForm, ReasonForm):
     campaign = forms.CharField(
         required=False,
         max_length=LONGEST_ID,
@@ -97,7 +99,10 @@ def overview(request: HttpRequest) -> HttpResponse:
     """The policies, most general first; a POST sets or removes one."""
     if "remove" in request.POST:
         return _remove(request)
-    form = PolicyForm(request.POST if request.method == "POST" else None, initial=_read_link(request))
+    rows = policies.all_rows()
+    form = PolicyForm(
+        request.POST if request.method == "POST" else None, initial=_read_link(request), stored=_find_stored(rows)
+    )
     if form.is_bound and form.is_valid():
         try:
             reason = form.cleaned_data["reason"]
@@ -110,13 +115,20 @@ def overview(request: HttpRequest) -> HttpResponse:
     context = {
         "title": gettext("Event policies"),
         "form": form,
-        "rows": policies.all_rows(),
+        "rows": rows,
         "types": TYPES,
         "campaigns": list(campaigns),
         "allowed": request.user.has_perm(PERMISSION),
     }
     status = 400 if form.errors else 200
     return render_page(request, "ops/control/event_policies.html", context, status=status)
+
+
+def _find_stored(rows: Iterable[EventPolicy]) -> Stored:
+    """All policies, for the form may replace any that its reader has seen in the list."""
+    fields = ("action", "answer_minutes", "default_answer")
+    values = {field: [(row.campaign_id, row.event_type, getattr(row, field)) for row in rows] for field in fields}
+    return Stored(reverse("admin:jobs_eventpolicy_changelist"), values)
 
 
 def _say_set(request: HttpRequest, campaign_id: str, *, changed: bool) -> HttpResponse:

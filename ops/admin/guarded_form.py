@@ -77,10 +77,11 @@ class GuardedForm(forms.Form):
 
     def _describe(self, action: OperatorAction) -> str:
         changes = action.changes or {}
-        text = gettext("%(who)s %(did)s this at %(time)s, after you opened the form: %(changes)s.")
+        text = gettext("%(who)s %(did)s %(target)s at %(time)s, after you opened the form: %(changes)s.")
         return text % {
             "who": capfirst(name_of(action.actor)),
             "did": label_of_verb(action.verb),
+            "target": action.target,
             "time": f"{timezone.localtime(action.at):%Y-%m-%d %H:%M:%S}",
             "changes": "; ".join(f"{self._label(name)} {_describe_pair(*pair)}" for name, pair in changes.items()),
         }

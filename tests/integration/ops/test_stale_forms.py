@@ -13,9 +13,11 @@ from redis import Redis
 from jobs import calendars, main_api_limits, type_settings
 from jobs.cron import tasks as cron_tasks
 from jobs.main_api.limits import Limits
-from jobs.models import CampaignClock, CronTask
+from jobs.models import CampaignClock, CronTask, EventPolicy
 from jobs.overrides import Overrides
+from jobs.triggers import policies
 from jobs.world.calendars.examples import LANTERN
+from jobs.world.event_policies import EventAction, Policy
 from jobs.world_clocks import control
 from monitoring.models import AlertHandler
 from tests.support import world_clocks
@@ -81,14 +83,14 @@ FORMS: Final = {
         {"expression": "0 5 * * *"},
         submit(time_zone="Europe/Berlin", reason="as agreed"),
         lambda: (task().expression, task().time_zone),
-        "Bob changed this at 2",
+        "Bob changed cron task event-expiration at 2",
     ),
     "cron task, disabled": Row(
         lambda: f"/admin/jobs/crontask/{task().pk}/change/",
         {"expression": "0 5 * * *"},
         lambda *_: cron_tasks.disable(task(), until=None, **BOB),
         lambda: (task().expression, task().enabled),
-        "Bob disabled this at 2",
+        "Bob disabled cron task event-expiration at 2",
     ),
     "alert handler": Row(
         lambda: f"/admin/monitoring/alerthandler/{handler().pk}/change/",
@@ -130,7 +132,14 @@ FORMS: Final = {
         {"era": "AU"},
         lambda client, page: calendars.set_own("c-1", LANTERN, link=page, **BOB),
         lambda: calendars.of("c-1"),
-        "Bob changed this at 2",
+        "Bob changed calendar of campaign Northmarch at 2",
+    ),
+    "event policy": Row(
+        lambda: "/admin/jobs/eventpolicy/",
+        {"action": "expire", "event_type": "story"},
+        lambda *_: policies.set_policy(Policy(EventAction.TRIGGER, "", "story"), **BOB),
+        lambda: list(EventPolicy.objects.values_list("event_type", "action")),
+        "after you opened the form: Action trigger",
     ),
     "user": Row(
         lambda: f"/admin/auth/user/{person().pk}/change/",
@@ -144,7 +153,7 @@ FORMS: Final = {
         {"name": "Guests"},
         permit,
         lambda: (set(Group.objects.values_list("name", flat=True)), Group.objects.filter(permissions=None).count()),
-        "Bob changed this at 2",
+        "Bob changed group Viewer at 2",
     ),
 }
 

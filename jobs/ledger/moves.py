@@ -180,7 +180,10 @@ def cycle(
     by_attempt = _by_attempt(endings)
     by = Claimant(actor, worker, now, now + settings.LEASE, crc32(worker.encode()) % SHARDS, reads)
     sql = statements()
-    with connection.wrap_database_errors, sql.block(more=any(e.failure for e in endings)):
+    more = any(e.failure for e in endings)
+    if later and more:  # in a transaction of several statements it would keep rows locked, and wait for the commit
+        later.say()
+    with connection.wrap_database_errors, sql.block(more=more):
         ended, claimed = sql.cycle(list(by_attempt.values()), ids, by, later.say if later else None)
         current = [e for attempt, e in by_attempt.items() if attempt in ended]
         sql.count_dead(_count_dead_letters(current, now))

@@ -210,8 +210,12 @@ class PostgreSQL(Statements):
         reads = None if by.reads is None else as_json(by.reads)
         parameters = (ended, by.now, by.lease_until, by.actor, by.worker, wanted, by.minute, by.shard, attempts, reads)
         if meanwhile and self.overlaps:
-            with self._raw.pipeline():  # its end waits for the answer, and commits what is a transaction by itself
+            with self._raw.pipeline() as pipeline:  # its end waits for the answer
                 self._cursor.execute(self.CYCLE, parameters)
+                # The commit's Sync goes out at once: if this process stopped in `meanwhile`, it would keep the rows
+                # locked. pipeline.sync() would wait for the answer.
+                pipeline.pgconn.pipeline_sync()
+                pipeline.result_queue.append(None)
                 meanwhile()
         else:
             self._cursor.execute(self.CYCLE, parameters)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
+import structlog
 from django.db import connection, transaction
 
 from jobs.ledger import Claimed, Enqueued, Entry, statements
@@ -16,6 +17,8 @@ from jobs.signals import job_moved
 from jobs.states import State
 from scheduler_project import request_origin
 from scheduler_project.text import LONGEST_REASON, line
+
+log = structlog.get_logger(__name__)
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -49,18 +52,22 @@ class Later:
     """What is to be said about moves that are committed, in their order, once there is time for it."""
 
     def __init__(self) -> None:
-        self._left: deque[Callable[[], None]] = deque()
+        self._left: deque[Callable[[], object]] = deque()
 
     def __bool__(self) -> bool:
         return bool(self._left)
 
-    def add(self, act: Callable[[], None]) -> None:
+    def add(self, act: Callable[[], object]) -> None:
         self._left.append(act)
 
     def say(self) -> None:
-        """Say all of it."""
+        """Say all of it; an error must not stop the cycle in which it is said."""
         while self._left:
-            self._left.popleft()()
+            act = self._left.popleft()
+            try:
+                act()
+            except Exception:
+                log.exception("ledger.moves_unannounced", next="logs and metrics lack some moves")
 
 
 def record(entries: Sequence[Recorded], actor: str, action: JobAction | None = None) -> None:

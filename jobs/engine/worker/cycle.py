@@ -116,8 +116,11 @@ class Cycles:
         Fetches at most `limit` jobs. Calls `first`, which may use Redis, before it fetches.
         """
         with self.lock:
+            goes_on = False
             try:
-                return self._run(limit, first)
+                counts = self._run(limit, first)
+                goes_on = self.has_more
+                return counts
             except AWAY as error:
                 log.warning("worker.connection_lost", worker=self._worker, error=str(error), retry_in_s=RETRY_SECONDS)
                 with _deferring([]):
@@ -126,7 +129,7 @@ class Cycles:
                 log.exception("worker.cycle_failed", worker=self._worker, retry_in_s=RETRY_SECONDS)
                 self.recorder.record_one_by_one()
             finally:
-                if not self.has_more:  # otherwise there is time for it in the next cycle
+                if not goes_on:  # otherwise there is time for it in the next cycle
                     self.recorder.later.say()
             close_old_connections()
             time.sleep(RETRY_SECONDS)

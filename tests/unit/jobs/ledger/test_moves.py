@@ -1,16 +1,18 @@
 """Every move is checked against MOVES: a forbidden one raises, and nothing is written."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection, connections, transaction
 from django.utils import timezone
 
 from jobs.errors import StateConflict
+from jobs.fingerprint import Failure
 from jobs.ledger import Ending, Entry, Move, moves, statements
 from jobs.ledger.recording import Later
 from jobs.ledger.sqlite_batches import ROWS
@@ -18,6 +20,7 @@ from jobs.models import AuditEntry, Job
 from jobs.outcome import Outcome
 from jobs.signals import job_moved
 from jobs.states import MOVES, NEW, WAITING, State
+from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.django_db
 PAIRS = list(product(State, State))
@@ -195,6 +198,50 @@ def test_moves_are_announced_in_order_and_once_whenever_they_are_said() -> None:
     of_each = [[to for job_id, to in said if job_id == str(job.pk)] for job in jobs]
     assert of_each == [["RUNNING", "SUCCEEDED"]] * 3 + [["RUNNING", "RETRYING"]]
     assert [to for _, to in said] == [to for _, to in recorded()]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_committed_moves_are_announced_whatever_becomes_of_the_next_ones() -> None:
+    """What a dead letter's transaction writes is not committed; nor does an error in one announcement stop others."""
+    later, said = Later(), list[str]()
+
+    def note(moves: list[Any], **_: Any) -> None:
+        said.extend(m.now for m in moves)
+
+    job_moved.connect(note)
+    queued, running, now = a_job(State.QUEUED), a_job(State.RUNNING, 1), timezone.now()
+    refused = Ending(
+        running, Outcome(State.DEAD, "try"), result="no JSON", failure=Failure(*["x"] * len(Failure._fields))
+    )
+    later.add(partial(int, "no number"))
+    moves.cycle([], [str(queued.pk)], actor="test", worker="w", now=now, later=later)
+    with pytest.raises(DatabaseError):
+        moves.cycle([refused], [], actor="test", worker="w", now=now, later=later)
+    later.say()
+
+    assert said == ["RUNNING"]
+    assert recorded() == [("QUEUED", "RUNNING")]
+
+
+def _wait_until_running(job: Job) -> bool:
+    """In a thread, which has a connection of its own."""
+    try:
+        wait_until(Job.objects.filter(pk=job.pk, state=State.RUNNING).exists, within_s=20)
+    finally:
+        connections.close_all()
+    return True
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_hangs_while_it_announces_keeps_no_row_locked() -> None:
+    """Else its jobs could not be rescued: what the next cycle does is committed without it."""
+    later, job, seen = Later(), a_job(State.QUEUED), list[bool]()
+    with ThreadPoolExecutor(1) as others:
+        later.add(lambda: seen.append(others.submit(_wait_until_running, job).result()))
+        moves.cycle([], [str(job.pk)], actor="test", worker="w", now=timezone.now(), later=later)
+        later.say()
+
+    assert seen == [True]
 
 
 def test_what_is_said_meanwhile_survives_a_statement_that_fails() -> None:

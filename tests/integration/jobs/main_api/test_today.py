@@ -225,6 +225,7 @@ def test_a_batch_that_is_too_complex_is_halved_whatever_the_status(
     fresh: MainApi, sandbox: SandboxApi, status: int, extensions: dict[str, Any]
 ) -> None:
     """A server gives what its plugins refuse before the execution HTTP 500: that is no outage."""
+    fresh.campaign("campaign-1")  # so that it knows whether names can be read
     error = {"message": "Query is too complex: 1200. Maximum allowed complexity: 1000", **extensions}
     reply = {"status": status, "body": json.dumps({"errors": [error]})}
     sandbox.control("POST", "faults", {"operations": ["settlement"], "replies": [reply]})

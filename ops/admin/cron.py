@@ -2,7 +2,6 @@
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib import admin, messages
@@ -131,7 +130,6 @@ class CronTaskAdmin(FilteredAdmin, GuardedAdmin, CronTaskAdminBase):
             "overdue": task is not None and cron_page.is_overdue(task, timezone.now()),
             "history": cron_page.read_history(task, read_key(request.GET.get("before", ""))) if task else None,
             "may_act": self.has_change_permission(request),
-            "zones": sorted(available_timezones()),
         }
         return super().changeform_view(request, object_id, form_url, {**extra, **(extra_context or {})})
 

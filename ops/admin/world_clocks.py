@@ -1,9 +1,7 @@
 """World clocks: the list of all, and the page of a campaign's, with its form, its preview and its buttons."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import available_timezones
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
@@ -108,7 +106,6 @@ def show(request: HttpRequest, pk: str) -> HttpResponse:
         "status": found,
         "form": form,
         "sentences": _describe(form, hours) if form.is_bound else found.sentences if found else [],
-        "zones": _time_zones() if request.user.has_perm(_CHANGE) else (),
         **_permissions(request),
     }
     return render_page(
@@ -153,11 +150,6 @@ def _save(request: HttpRequest, campaign: CampaignClock, form: WorldClockForm) -
     )
     undo = operator_action.offer(request, control.undo_of_settings(campaign.pk)) if changed else ""
     return redirect(request, _page(campaign.pk), text, undo=undo)
-
-
-@cache  # searching the directories of the time zones takes longer than the rest of the page
-def _time_zones() -> tuple[str, ...]:
-    return tuple(sorted(available_timezones()))
 
 
 def _describe(form: WorldClockForm, hours_per_day: int) -> list[str]:

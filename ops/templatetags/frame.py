@@ -1,11 +1,13 @@
 """What stands around every page: its menu, and parts that are the same on all pages."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
+from zoneinfo import available_timezones
 
 from django import template
 from django.template.base import NodeList, Parser, Token
 from django.template.loader import render_to_string
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from scheduler_project.languages import PerLanguage
@@ -32,6 +34,14 @@ def _render(groups: tuple[Any, ...]) -> SafeString:
         for title, separator, *items in groups
     ]
     return render_to_string("ops/menu.html", {"groups": shown})
+
+
+@register.simple_tag
+@cache
+def time_zones() -> SafeString:
+    """A list of all time zones for inputs; to search their directories takes longer than the rest of a page."""
+    options = format_html_join("", '<option value="{}">', ((zone,) for zone in sorted(available_timezones())))
+    return format_html('<datalist id="time-zones">{}</datalist>', options)
 
 
 @register.tag

@@ -147,7 +147,7 @@ DATABASES = {"default": database_settings(_env["DATABASE_URL"], DATABASE_POOL_SI
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["scheduler_project.backend.Backend", "django.contrib.auth.backends.ModelBackend"]
 # By address: a lock by name would let anybody lock out the administrators.
 AXES_LOCKOUT_PARAMETERS = ["ip_address"]
 AXES_FAILURE_LIMIT = 10

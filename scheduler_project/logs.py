@@ -76,6 +76,7 @@ def configure_logging(level: str, *, as_json: bool, secrets: Iterable[str] = ())
     render = [
         _name_level,
         _name_request,
+        _leave_out_refusal,
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         *(_as_json() if as_json else _as_lines()),
     ]
@@ -111,6 +112,14 @@ def _name_request(_logger: object, _method: str, event: EventDict) -> EventDict:
     # META_KEY of scheduler_project/request_origin.py; importing that here would load Django before the settings.
     if request_id := getattr(request, "META", {}).get("scheduler.request_id"):
         event.setdefault("request_id", request_id)
+    return event
+
+
+def _leave_out_refusal(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Leave out the traceback of a page that a user may not see: Django logs one, and the line says what there is."""
+    match event.get("exc_info"):
+        case (kind, _, _) if getattr(kind, "__name__", "") == "PermissionDenied":
+            del event["exc_info"]
     return event
 
 

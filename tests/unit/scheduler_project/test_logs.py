@@ -11,11 +11,13 @@ from tests.support import forked
 
 CODE = """
 import logging, structlog
+from django.core.exceptions import PermissionDenied
 from scheduler_project.logs import configure_logging
 configure_logging("info", as_json={json})
 structlog.get_logger("Worker").info("job.moved", job_id="7", job_type="X", duration_ms=2.5, url="redis://u:pw@h/0")
 logging.getLogger("django").warning("sent %s", "Bearer abc.def")
 structlog.get_logger("Worker").debug("unseen")
+logging.getLogger("django.request").warning("Forbidden: %s", "/admin/", exc_info=PermissionDenied())
 """
 
 
@@ -27,22 +29,25 @@ def lines(*, as_json: bool) -> list[str]:
 
 def test_production_logs_are_json_with_the_predecessor_s_names() -> None:
     """All processes' logs have one shape, and secrets are masked."""
-    ours, theirs = map(json.loads, lines(as_json=True))
+    ours, theirs, refused = map(json.loads, lines(as_json=True))
 
     assert list(ours)[:4] == ["timestamp", "level", "message", "context"]
     assert (ours["level"], ours["message"], ours["context"]) == ("info", "job.moved", "Worker")
     assert (ours["jobId"], ours["jobType"], ours["duration"]) == ("7", "X", 2.5)
     assert ours["url"] == "redis://u:***@h/0"
     assert (theirs["level"], theirs["message"]) == ("warn", "sent Bearer ***")
+    assert (refused["level"], refused["message"]) == ("warn", "Forbidden: /admin/")
+    assert "exception" not in refused
 
 
 def test_development_logs_are_readable_lines() -> None:
-    """One line each."""
-    ours, theirs = lines(as_json=False)
+    """One line each, a refused page too."""
+    ours, theirs, refused = lines(as_json=False)
 
     assert "job.moved" in ours
     assert "job_id=7" in ours
     assert "Bearer ***" in theirs
+    assert "Forbidden: /admin/" in refused
 
 
 def test_a_text_from_outside_does_not_reach_the_terminal_as_it_is() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from gettext import NullTranslations
-from html.parser import HTMLParser
+from html import unescape
 from typing import Final
 
 import pytest
@@ -23,6 +23,12 @@ NOT_PROSE: Final = frozenset({"script", "style", "code", "pre", "kbd", "time", "
 EMPTY: Final = frozenset({"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"})
 _CONTEXT: Final = "\x04"
 _WORD: Final = re.compile("[A-Za-z]{2}")
+_TOKEN: Final = re.compile(
+    r"""<!--.*?-->|<!doctype[^>]*>|<(/?)([a-z][a-z0-9-]*)((?:[^>"']++|"[^"]*+"|'[^']*+')*+)>""",
+    re.DOTALL | re.IGNORECASE,
+)
+_ATTRIBUTE: Final = re.compile(r"""([^\s"'=/]+)(?:="([^"]*)"|='([^']*)')?""")
+_NOT_TRANSLATED: Final = re.compile('translate="no"|class="(?:[^"]* )?material-symbols-outlined[ "]')
 
 
 class Brackets(NullTranslations):
@@ -62,23 +68,36 @@ def brackets(padding: float = 0) -> Iterator[None]:
     PerLanguage.forget()
 
 
-class Untranslated(HTMLParser):
+class Untranslated:
     """Collects what people read on a page and no brackets hold: texts with letters that are no data."""
 
     def __init__(self, data: re.Pattern[str]) -> None:
-        super().__init__()
         self.found: list[str] = []
         self._data = data
         self._open: list[tuple[str, int, bool]] = []  # name, brackets when it began, whether its texts are prose
         self._depth = 0
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def feed(self, html: str) -> None:
+        """Look at all of a page; html.parser takes as long for it as the service to make it."""
+        at = 0
+        for token in _TOKEN.finditer(html):
+            if token.start() > at:
+                self._text(html[at : token.start()])
+            at = token.end()
+            closes, tag, attributes = token.groups()
+            if closes:
+                self._end(tag)
+            elif tag:
+                self._start(tag, attributes)
+                if attributes.endswith("/") and tag not in EMPTY:
+                    self._end(tag)
+
+    def _start(self, tag: str, attributes: str) -> None:
         """Look at the attributes; of the element's texts when they come."""
-        given = {name: value or "" for name, value in attrs}
         prose = not self._open or self._open[-1][2]
-        prose &= tag not in NOT_PROSE and given.get("translate") != "no"
-        prose &= "material-symbols-outlined" not in given.get("class", "").split()
+        prose = prose and tag not in NOT_PROSE and not _NOT_TRANSLATED.search(attributes)
         if prose or tag == "textarea":
+            given = {name: unescape(one or other) for name, one, other in _ATTRIBUTE.findall(attributes)}
             for name, value in given.items():
                 is_button = tag == "input" and given.get("type") in ("submit", "button", "reset") and name == "value"
                 if name in READ or is_button or (name.startswith("data-") and " " in value.strip()):
@@ -86,19 +105,23 @@ class Untranslated(HTMLParser):
         if tag not in EMPTY:
             self._open.append((tag, self._depth, prose))
 
-    def handle_endtag(self, tag: str) -> None:
+    def _end(self, tag: str) -> None:
         """A text that was cut has lost its closing bracket: it ends with its element."""
-        while any(name == tag for name, *_ in self._open):
+        if tag in EMPTY or all(name != tag for name, *_ in self._open):
+            return
+        while self._open:
             name, self._depth, _ = self._open.pop()
             if name == tag:
                 return
 
-    def handle_data(self, data: str) -> None:
+    def _text(self, text: str) -> None:
         """Whatever stands outside of brackets."""
         if self._open and self._open[-1][2]:
-            self._depth = self._look(data, self._open[-1][0], self._depth)
+            self._depth = self._look(unescape(text), self._open[-1][0], self._depth)
 
     def _look(self, text: str, where: str, depth: int = 0) -> int:
+        if not _WORD.search(text) and OPENS not in text and CLOSES not in text:
+            return depth
         outside = ""  # with ⟦⟧ for what is translated
         for part in re.split(f"([{OPENS}{CLOSES}])", text):
             depth = max(0, depth + {OPENS: 1, CLOSES: -1}.get(part, 0))

@@ -93,7 +93,7 @@ def shape_of(address: str, *, values: bool) -> str:
 
 
 #: What `seen_on` looks for; a parser takes as long as the service took for the page.
-_TAG: Final = re.compile(r"""<(/?)(a|form|button|input)\b((?:[^>"']|"[^"]*"|'[^']*')*)>""")
+_TAG: Final = re.compile(r"""<(/?)(a|form|button|input)\b((?:[^>"']++|"[^"]*+"|'[^']*+')*+)>""")
 _ATTRIBUTE: Final = re.compile(r"""([^\s"'=/]+)(?:=(?:"([^"]*)"|'([^']*)'))?""")
 
 

@@ -1,6 +1,6 @@
 """Jobs: inspect, search, submit, retry, cancel, reschedule, run now."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -12,8 +12,9 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import path
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
-from unfold.admin import ModelAdmin
+from unfold.admin import ModelAdmin, checkbox
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from jobs.models import Job
@@ -42,9 +43,12 @@ from ops.reads.job import find_verbs, read_page
 from ops.reads.moves import find_first_due
 from ops.templatetags import ops
 from ops.verbs import VERBS
+from scheduler_project.languages import PerLanguage
 from scheduler_project.text import is_job_id, job_id
 
 _FIELDS = Job._meta.get_fields()
+_checkbox: Final = PerLanguage[str]()
+_PLACE: Final = "ID-OF-JOB"
 
 
 if TYPE_CHECKING:
@@ -86,6 +90,12 @@ class JobAdmin(JobAdminBase):
     change_form_template = "ops/job.html"
     actions = ["retry", "run_now", "reschedule", "cancel", "discard", "restore"]
     readonly_fields = tuple(f.name for f in _FIELDS if not f.auto_created and f.name != "unique_key")
+
+    @admin.display(description=SafeString(checkbox.render("action_toggle_all", 1)))
+    def action_checkbox(self, job: Job) -> SafeString:
+        """As unfold's, but the widget's templates, which take as long as the rest of a row, are rendered once."""
+        shown = _checkbox.get(lambda: checkbox.render(ACTION_CHECKBOX_NAME, _PLACE))
+        return SafeString(shown.replace(_PLACE, str(job.pk)))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         return JobList

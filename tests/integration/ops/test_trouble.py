@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def night(redis: Redis, sandbox: SandboxApi) -> Iterator[None]:
-    trouble.make(25_000)
+    trouble.make(20_000)
     yield
     sandbox.control("DELETE", "faults")
 

@@ -99,9 +99,8 @@ LISTS = ["jobs_job", "jobs_crontask", "jobs_schedulerow", "jobs_campaignclock", 
 
 
 @pytest.mark.parametrize("page", LISTS)
-@pytest.mark.parametrize("text", ["%00", "%ED%A0%80" + percent("'%_")], ids=["nul", "half"])
-def test_odd_query_strings_find_nothing(operator: Client, redis: Redis, page: str, text: str) -> None:
-    """In the search box, every filter and the page cursor; nothing fails."""
+def test_odd_query_strings_find_nothing(operator: Client, redis: Redis, page: str) -> None:
+    """In the search box, every filter and the page cursor, alone and in all at once; nothing fails."""
     submit_one()
     names = [
         "q", "state", "type", "campaign", "campaign_id", "campaign_id__exact", "worker__exact", "from", "failure",
@@ -110,21 +109,22 @@ def test_odd_query_strings_find_nothing(operator: Client, redis: Redis, page: st
     ]  # fmt: skip
     address = reverse(f"admin:{page}_changelist")
     operator.raise_request_exception = True
-    for name in names:
-        status = operator.get(f"{address}?{name}={text}").status_code
-        assert status in (200, 302, 404), (name, status)
+    nul, half = "%00", "%ED%A0%80" + percent("'%_")
+    queries = [f"{name}={nul}{half}" for name in names]
+    queries += ["&".join(f"{name}={text}" for name in names) for text in (nul, half)]
+    for query in queries:
+        status = operator.get(f"{address}?{query}").status_code
+        assert status in (200, 302, 404), (query, status)
 
 
 @pytest.mark.parametrize("text", ["%00", "%ED%A0%80", "_00", "🏰"])
-@pytest.mark.parametrize("page", [*LISTS, "jobs_campaignclock_pause"])
-def test_odd_keys_in_a_url_are_not_found(operator: Client, redis: Redis, page: str, text: str) -> None:
+def test_odd_keys_in_a_url_are_not_found(operator: Client, redis: Redis, text: str) -> None:
     """404."""
-    address = reverse(f"admin:{page}_changelist" if page in LISTS else "admin:jobs_campaignclock_changelist")
-    address += f"{text}/{'change' if page in LISTS else 'pause'}/"
-
-    answer = operator.get(address) if page in LISTS else operator.post(address)
-
-    assert answer.status_code in (302, 404)
+    for page in LISTS:
+        answer = operator.get(reverse(f"admin:{page}_changelist") + f"{text}/change/")
+        assert answer.status_code in (302, 404), page
+    paused = operator.post(reverse("admin:jobs_campaignclock_changelist") + f"{text}/pause/")
+    assert paused.status_code in (302, 404)
 
 
 def test_a_cookie_with_nul_is_no_session(client: Client, redis: Redis) -> None:

@@ -1,6 +1,6 @@
 """Why a world clock cannot make its next step now."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -70,6 +70,7 @@ def _fault_of(campaign: CampaignClock | None) -> str:
     return "" if campaign.world_time else "the campaign has no world time: it runs on wall-clock time"
 
 
-def _sentences(found: Iterable[Pause]) -> str:
+def _sentences(found: Sequence[Pause]) -> str:
     with override("en"):  # the clock keeps it
-        return "; ".join(pauses.as_sentence(pause) for pause in found)
+        names = pauses.campaign_names(found)
+        return "; ".join(pauses.as_sentence(pause, names.get(pause.name, "")) for pause in found)

@@ -115,7 +115,7 @@ class PauseForm(ReasonForm):
 
     @property
     def existing_text(self) -> str:
-        return capfirst(pauses.as_sentence(self.existing)) if self.existing else ""
+        return capfirst(_describe(self.existing)) if self.existing else ""
 
     def target(self) -> tuple[str, str]:
         kind, _, name = str(self.cleaned_data["what"]).partition(":")
@@ -186,23 +186,24 @@ def _pause(request: HttpRequest, form: PauseForm) -> HttpResponse | None:
         else:  # it has ended since
             form.add_error("what", capfirst(str(conflict)))
         return None
-    text = gettext("%(pause)s. Running jobs finish.") % {"pause": capfirst(pauses.as_sentence(pause))}
+    text = gettext("%(pause)s. Running jobs finish.") % {"pause": capfirst(_describe(pause))}
     return _redirect(request, text, undo=undo_url(pauses.undo_of(pause)))
 
 
 def _resume(request: HttpRequest) -> HttpResponse:
     kind, _, name = plain(request.POST["resume"]).partition(":")
+    paused = pauses.name_paused(kind, f"{known} ({name})" if (known := _campaign_name(kind, name)) else name)
     resumed = pauses.resume(kind, name, actor=actor_of(request), reason=request.POST.get("reason", ""))
     if resumed:
         undo = undo_url(pauses.undo_of(resumed))
         return _redirect(
             request,
-            gettext("Resumed %(paused)s: its jobs run again.") % {"paused": pauses.name_paused(kind, name)},
+            gettext("Resumed %(paused)s: its jobs run again.") % {"paused": paused},
             undo=undo,
         )
     return _redirect(
         request,
-        capfirst(gettext("%(paused)s is not paused.") % {"paused": pauses.name_paused(kind, name)}),
+        capfirst(gettext("%(paused)s is not paused.") % {"paused": paused}),
         messages.WARNING,
     )
 
@@ -219,9 +220,20 @@ def take_back(request: HttpRequest, verb: str, pk: int) -> HttpResponse:
     return redirect(
         request,
         back,
-        gettext("Undone: %(pause)s.") % {"pause": pauses.as_sentence(pause)},
+        gettext("Undone: %(pause)s.") % {"pause": _describe(pause)},
         undo=undo_url(pauses.undo_of(pause)),
     )
+
+
+def _describe(pause: Pause) -> str:
+    return pauses.as_sentence(pause, _campaign_name(pause.kind, pause.name))
+
+
+def _campaign_name(kind: str, name: str) -> str:
+    """Empty for queues and types, and for a campaign that has none or is unknown."""
+    if kind != PauseKind.CAMPAIGN or not fits_postgresql(name):
+        return ""
+    return CampaignClock.objects.filter(pk=name).values_list("name", flat=True).first() or ""
 
 
 def undo_url(undo: str) -> str:

@@ -23,6 +23,7 @@ from ops.reads.attempts import error_of
 from ops.reads.changes import read_changes
 from ops.reads.job_actions import ActionStatus, describe, find_verbs, read_statuses
 from ops.reads.reasons import typed
+from ops.reads.targets import name_targets
 from scheduler_project.text import is_job_id
 
 A = TypeVar("A", OperatorAction, JobAction)
@@ -104,6 +105,7 @@ def read_page(question: TrailFilters, cursor: Cursor) -> Page:
     """The newest lines below `cursor`; ten queries at most."""
     entries, floor = _find_entries(question, cursor) if question.entries else ([], None)
     actions = _find_actions(question, cursor) if question.actions else []
+    name_targets(actions)
     job_actions = _find_job_actions(question, cursor) if question.entries else []
     jobs = Job.objects.defer("traceback").in_bulk({entry.job_id for entry in entries})
     lines = [_line_of_entry(e, jobs.get(e.job_id)) for e in entries] + [_line_of_action(a) for a in actions]

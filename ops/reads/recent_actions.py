@@ -17,6 +17,7 @@ from jobs.states import RETRYABLE, State
 from ops.labels import label_of_verb
 from ops.reads.job_actions import describe
 from ops.reads.reasons import typed
+from ops.reads.targets import name_targets
 from scheduler_project.links import page
 
 _LOOKED_AT: Final = 300  #: newest moves by people; an action that reaches beyond them has `more` set
@@ -51,10 +52,11 @@ class Action:
 
 
 def find_latest(count: int) -> list[Action]:
-    """The newest `count` actions, newest first; four queries."""
-    moves = AuditEntry.objects.by_people().filter(Inlined(SINGLE)).order_by("-id")[:_LOOKED_AT]
-    actions = OperatorAction.objects.filter(actor__startswith="user:").order_by("-id")[:count]
-    done = group_moves(moves) + [
+    """The newest `count` actions, newest first; five queries at most."""
+    done = group_moves(AuditEntry.objects.by_people().filter(Inlined(SINGLE)).order_by("-id")[:_LOOKED_AT])
+    actions = list(OperatorAction.objects.filter(actor__startswith="user:").order_by("-id")[:count])
+    name_targets(actions)
+    done += [
         Action(
             at=action.at,
             actor=action.actor,

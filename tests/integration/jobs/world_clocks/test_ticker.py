@@ -158,7 +158,7 @@ def test_a_failed_step_holds_the_clock_until_somebody_decides(redis: Redis) -> N
     [
         ({"is_active": False}, "the campaign is inactive"),
         ({"world_time": ""}, "the campaign has no world time"),
-        (None, "campaign c-1 is paused by ann until resumed (no game)"),
+        (None, "campaign Northmarch (c-1) is paused by ann until resumed (no game)"),
     ],
     ids=str,
 )

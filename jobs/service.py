@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final, NamedTuple
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from jobs import stops
@@ -23,7 +23,7 @@ from jobs.group_commit import GroupCommit
 from jobs.ledger import Entry, Move
 from jobs.ledger import moves as ledger
 from jobs.ledger.changes import Change, differences_from
-from jobs.ledger.recording import announce
+from jobs.ledger.recording import announce_committed
 from jobs.models import Job, JobAction
 from jobs.run import Followup
 from jobs.states import CANCELLABLE, DISCARDABLE, FINAL, RESCHEDULABLE, RETRYABLE, WAITING, State
@@ -60,7 +60,7 @@ def submit(
     """
     by = By(actor, reason, action)
     job = job_of(submission, actor, timezone.now())
-    if connection.in_atomic_block or waits_for_world_time(job):
+    if transaction.get_connection().in_atomic_block or waits_for_world_time(job):
         (answer,) = _store([job], by)
         return answer
     return _store_with_others(job, by)
@@ -119,7 +119,7 @@ def _store(
 
 def _store_with_others(job: Job, by: By) -> tuple[Job, bool]:
     """Store the job in one transaction with those of other threads, if any."""
-    entry = ledger.entry_of_new(job, **by._asdict())
+    entry = ledger.entry_of_new(job, actor=by.actor, reason=by.reason, action=by.action)
     if not _together.add((job, entry)):
         existing = Job.objects.filter(unique_key=job.unique_key).first()
         if existing is None:  # deleted since
@@ -127,8 +127,8 @@ def _store_with_others(job: Job, by: By) -> tuple[Job, bool]:
             return answer
         if existing.id != job.id:
             return existing, False
-        enqueue.enqueue_after_commit([existing])  # who led was interrupted after the commit
-    announce([(job, entry)])
+        enqueue.enqueue_committed([existing])  # who led was interrupted after the commit
+    announce_committed([(job, entry)])
     return job, True
 
 
@@ -138,7 +138,7 @@ def _create_together(noted: Sequence[tuple[Job, Entry]]) -> list[bool]:
     for job, entry in noted:
         first.setdefault(job.unique_key, (job, entry))
     new = ledger.create_noted({key: job for key, (job, _) in first.items()}, [entry for _, entry in first.values()])
-    enqueue.enqueue_after_commit([job for key, (job, _) in first.items() if key in new])
+    enqueue.enqueue_committed([job for key, (job, _) in first.items() if key in new])
     return [job.unique_key in new and first[job.unique_key][0] is job for job, _ in noted]
 
 

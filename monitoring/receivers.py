@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -19,9 +19,8 @@ log = structlog.get_logger("jobs")
 
 def log_moves(moves: "list[Moved]", **_: Any) -> None:
     """Log one line per move, at a level that says whether it needs attention."""
-    levels = {state: _level(state) for state in {m.now for m in moves}}
-    logged = {state for state, level in levels.items() if log.is_enabled_for(level)}
-    for m in moves:
+    logged = {state for state in {m.now for m in moves} if log.is_enabled_for(_LEVELS[state])}
+    for m in moves if logged else ():
         if m.now not in logged:
             continue
         values = {
@@ -38,14 +37,17 @@ def log_moves(moves: "list[Moved]", **_: Any) -> None:
             values["duration_ms"] = round(m.duration_ms, 1)
         if m.request_id:
             values["request_id"] = m.request_id
-        log.log(levels[m.now], "job.moved", **values)
+        log.log(_LEVELS[m.now], "job.moved", **values)
 
 
 def count_ends(moves: "list[Moved]", **_: Any) -> None:
     """Observe run times, and the attempts of finished jobs. A wait is no run, and neither is what was handed back."""
+    ended = [m for m in moves if m.was == State.RUNNING]
+    if not ended:
+        return
     ran, attempts = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
-    for m in moves:
-        if m.was != State.RUNNING or wait_in(m.error) or claims.is_handed_back(m.now, m.error):
+    for m in ended:
+        if wait_in(m.error) or claims.is_handed_back(m.now, m.error):
             continue
         if m.duration_ms is not None:
             ran[m.job_type].append(m.duration_ms / 1000)
@@ -63,3 +65,6 @@ def _level(state: str) -> int:
     if state == State.RETRYING:
         return logging.WARNING
     return logging.INFO if state in ENDED else logging.DEBUG
+
+
+_LEVELS: Final = {state.value: _level(state) for state in State}

@@ -18,7 +18,6 @@ from redis import ConnectionError as ConnectionLost
 from redis import Redis, RedisError
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
-from rq.utils import utcformat
 
 from jobs.broker import keys
 from jobs.broker.rq_guard import PERFORM
@@ -51,13 +50,15 @@ def enqueue(jobs: Sequence[AnyJob]) -> int:
     Raises redis.RedisError.
     """
     now = timezone.now()
-    horizon = now + settings.FEED_HORIZON + MARGIN
     queued = [_row(job) for job in jobs if job.state == State.QUEUED]
-    waiting = [
-        (*_row(job), job.due_at.timestamp())
-        for job in jobs
-        if job.state in WAITING and job.due_at is not None and job.due_at <= horizon
-    ]
+    waiting: list[tuple[Any, ...]] = []
+    if len(queued) < len(jobs):
+        horizon = now + settings.FEED_HORIZON + MARGIN
+        waiting = [
+            (*_row(job), job.due_at.timestamp())
+            for job in jobs
+            if job.state in WAITING and job.due_at is not None and job.due_at <= horizon
+        ]
     for start in range(0, max(len(queued), len(waiting)), BATCH):
         _run(
             script("enqueue"),
@@ -65,7 +66,7 @@ def enqueue(jobs: Sequence[AnyJob]) -> int:
             waiting=waiting[start : start + BATCH],
             blob=_data(),
             timeout=int(settings.JOB_TIMEOUT.total_seconds()),
-            stamp=utcformat(now),
+            stamp=f"{now.isoformat(timespec='microseconds')[:-6]}Z",  # as rq.utils.utcformat, whose strftime is slow
             fair_share=FAIR_SHARE,
         )
     return len(queued) + len(waiting)
@@ -98,7 +99,12 @@ def recount(queue: str) -> None:
 
 def enqueue_after_commit(jobs: Sequence[AnyJob]) -> None:
     """Enqueue after the commit. After a Redis outage the scheduler does it: see the module's docstring."""
-    after_commit(partial(_quietly, enqueue, list(jobs), next_step="the scheduler enqueues them when Redis answers"))
+    after_commit(partial(enqueue_committed, list(jobs)))
+
+
+def enqueue_committed(jobs: list[AnyJob]) -> None:
+    """Enqueue at once. After a Redis outage the scheduler does it: see the module's docstring."""
+    _quietly(enqueue, jobs, next_step="the scheduler enqueues them when Redis answers")
 
 
 def dequeue_after_commit(jobs: Sequence[AnyJob]) -> None:

@@ -95,10 +95,11 @@ def create_noted(jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
     Call it outside a transaction. `job_moved` is left to the caller: see `announce`. After an error, such as that of a
     write of several threads' jobs, a connection that broke is replaced.
     """
-    if connection.errors_occurred:
-        connection.close_if_unusable_or_obsolete()
+    of_thread = transaction.get_connection()  # `connection` looks it up for each attribute
+    if of_thread.errors_occurred:
+        of_thread.close_if_unusable_or_obsolete()
     sql = statements()
-    with connection.wrap_database_errors, sql.block(more=False):
+    with of_thread.wrap_database_errors, sql.block(more=False):
         return sql.insert(jobs, entries)
 
 

@@ -104,6 +104,8 @@ def entries_of(moved: Sequence[Recorded], actor: str, action: JobAction | None =
 
 def _as_details(origin: Mapping[str, Any], job: Job, changes: Mapping[str, Change] | None) -> str | None:
     """JSON; a job that was given up says whether its work may have been done."""
+    if not (origin or changes or job.may_have_been_applied):
+        return None
     unknown = {"mayHaveBeenApplied": True} if job.may_have_been_applied and job.state == State.CANCELLED else {}
     details = {**origin, **({"changes": changes} if changes else {}), **unknown}
     return as_json(details) if details else None
@@ -111,9 +113,21 @@ def _as_details(origin: Mapping[str, Any], job: Job, changes: Mapping[str, Chang
 
 def announce(moved: Sequence[tuple[Job | Claimed | Enqueued, Entry]]) -> None:
     """Send `job_moved` after the commit."""
-    if not moved:
-        return
-    moves = [
+    if moved:
+        after_commit(partial(_send, _moves_of(moved)))
+
+
+def announce_committed(moved: Sequence[tuple[Job, Entry]]) -> None:
+    """Send `job_moved` at once. Call it outside a transaction."""
+    _send(_moves_of(moved))
+
+
+def _send(moves: list[Moved]) -> None:
+    job_moved.send_robust(sender=Job, moves=moves)
+
+
+def _moves_of(moved: Sequence[tuple[Job | Claimed | Enqueued, Entry]]) -> list[Moved]:
+    return [
         Moved(
             job_id=e.job_id,
             job_type=job.type,
@@ -130,7 +144,6 @@ def announce(moved: Sequence[tuple[Job | Claimed | Enqueued, Entry]]) -> None:
         )
         for job, e in moved
     ]
-    after_commit(partial(job_moved.send_robust, sender=Job, moves=moves))
 
 
 def after_commit(act: Callable[[], object]) -> None:

@@ -66,6 +66,7 @@ class SQLite(Statements):
 
     KNOWN: Final = "SELECT unique_key FROM jobs_job WHERE unique_key IN (SELECT value FROM json_each(?))"
     INSERT: Final = f"INSERT INTO jobs_job ({INSERTED}) VALUES ({', '.join('?' for _ in INSERTED_COLUMNS)})"
+    INSERT_NEW: Final = f"{INSERT} ON CONFLICT (unique_key) DO NOTHING"
     CLAIMABLE: Final = (
         f"SELECT {AS_TEXT} FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) AND +state = '{State.QUEUED}'"
     )
@@ -115,11 +116,21 @@ class SQLite(Statements):
         self._raw = raw
 
     def insert(self, jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
+        if len(jobs) == 1:
+            return self._insert_one(jobs, entries[0])
         known = {row[0] for row in self._raw.execute(self.KNOWN, (as_json(list(jobs)),))}
         new = {key: job for key, job in jobs.items() if key not in known}
         write(self._raw, self.INSERT, [self._inserted(job) for job in new.values()])
         self.audit(entry for key, entry in zip(jobs, entries, strict=True) if key in new)
         return set(new)
+
+    def _insert_one(self, jobs: Mapping[str, Job], entry: Entry) -> set[str]:
+        """The same with a statement less, for those who submit one by one."""
+        ((unique_key, job),) = jobs.items()
+        if not self._raw.execute(self.INSERT_NEW, self._inserted(job)).rowcount:
+            return set()
+        self._raw.execute(self.AUDIT, _audited(entry))
+        return {unique_key}
 
     def _inserted(self, job: Job) -> tuple[Any, ...]:
         """The columns of a new job."""
@@ -235,7 +246,7 @@ class SQLite(Statements):
         self._audit_each(single)
 
     def _audit_each(self, entries: Sequence[Entry]) -> None:
-        write(self._raw, self.AUDIT, [(hex_of(e.job_id), text_of(e.at), *e[2:]) for e in entries])
+        write(self._raw, self.AUDIT, [_audited(entry) for entry in entries])
 
     def count(self, rows: Iterable[Outcomes]) -> None:
         self._raw.executemany(self.COUNT, [(text_of(r.minute), *r[1:-1], *r.waited) for r in rows])
@@ -245,6 +256,11 @@ class SQLite(Statements):
             seen = text_of(at)
             self._raw.execute(self.GROUP, (*failure, seen, seen))
             self._raw.execute(self.HOUR, (failure.key, text_of(hour_of(at)), jobs))
+
+
+def _audited(e: Entry) -> tuple[Any, ...]:
+    """The parameters of AUDIT."""
+    return (hex_of(e.job_id), text_of(e.at), *e[2:])
 
 
 def _placed(r: ScheduleRow) -> tuple[Any, ...]:

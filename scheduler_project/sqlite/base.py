@@ -7,7 +7,7 @@ processes it stays as it is.
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -28,8 +28,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
             if autocommit:
                 self._end_turn()  # of a transaction that was neither committed nor rolled back
             return
-        with self._begin_turn():
-            super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
+        begin = super().set_autocommit
+        self._begin_in_turn(lambda: begin(autocommit, force_begin_transaction_with_broken_autocommit))
 
     @contextmanager
     def raw_transaction(self) -> Iterator[None]:
@@ -39,8 +39,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         sqlite3's errors.
         """
         raw = self.connection
-        with self._begin_turn():
-            raw.execute("BEGIN IMMEDIATE")
+        self._begin_in_turn(lambda: raw.execute("BEGIN IMMEDIATE"))
         try:
             yield
             raw.execute("COMMIT")
@@ -51,17 +50,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
             finally:
                 self._end_turn()
 
-    @contextmanager
-    def _begin_turn(self) -> Iterator[None]:
-        """Wait for the turn in which the block begins a transaction; the turn ends at once if it cannot."""
+    def _begin_in_turn(self, begin: Callable[[], object]) -> None:
+        """Wait for the turn, and begin a transaction; the turn ends at once if it cannot begin."""
         turn = _TURNS[str(self.settings_dict["NAME"])]
-        in_time = turn.acquire(timeout=self._timeout_s)
+        in_time = turn.acquire(blocking=False) or turn.acquire(timeout=self._timeout_s)
         if in_time:
             self._turn = turn
         else:  # begin at once, or have SQLite's own error
             self._set_busy_timeout(0)
         try:
-            yield
+            begin()
         except BaseException:
             self._end_turn()
             raise

@@ -19,6 +19,7 @@ from django.utils.translation import gettext
 
 from jobs.actor import name_of
 from jobs.models import OperatorAction
+from ops.admin.base import read_key
 from ops.labels import label_of_verb
 from scheduler_project.links import page
 from scheduler_project.text import bounded
@@ -63,7 +64,7 @@ class GuardedForm(forms.Form):
         if self.stored and digest and digest != _digest(self.stored.values):
             self.data = self.data.copy()  # type: ignore[attr-defined]
             self.data["opened"] = self.initial["opened"]  # type: ignore[index]
-            self.add_error(None, self._explain(self.stored, int(since) if since.isdecimal() else 0))
+            self.add_error(None, self._explain(self.stored, read_key(since) or 0))
         return cleaned
 
     def _explain(self, stored: Stored, since: int) -> list[str]:

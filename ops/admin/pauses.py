@@ -61,7 +61,9 @@ class PauseForm(ReasonForm):
         label=gettext_lazy("Custom end time"),
         widget=MomentInput(),
     )
-    replaces = forms.IntegerField(required=False, widget=forms.HiddenInput())  #: the ID of the pause that was shown
+    replaces = forms.IntegerField(
+        required=False, min_value=1, widget=forms.HiddenInput()
+    )  #: the ID of the pause that was shown
     field_order = ("what", "campaign", "is_id_meant", "minutes", "until", "reason")
 
     existing: Pause | None = None  #: the pause that this one replaces

@@ -199,3 +199,12 @@ def test_a_form_is_saved_after_other_things_were_changed(row: Row, admin_client:
 
     assert admin_client.post(page, opened).status_code == 302
     assert "opened" not in read(admin_client, "/admin/jobs/auditentry/")
+
+
+@pytest.mark.parametrize("opened", ["9" * 90 + ".x", "-1.x", "\u0661.x", ".", "x"])
+def test_an_odd_stamp_is_a_stale_form(opened: str, admin_client: Client, redis: Redis) -> None:
+    """Nobody's browser sends it; no number is too large for the database."""
+    page = FORMS["cron task"].page()
+    answer = admin_client.post(page, fill_in(read(admin_client, page), "opened", opened=opened, expression="0 5 * * *"))
+
+    assert answer.status_code == (200 if opened.endswith(".x") else 302)

@@ -14,12 +14,16 @@ from ops.reads.verdict import Incident, add_incidents
 
 NAMES: Final = {"database": "database", "redis": "Redis", "api": "main API", "rqQueue": "jobs"}
 SHOWN: Final = 5  #: open alerts
-WAIT_FOR_CHECKS_S: Final = 0.1  #: of a page, for the first ones of its process
+WAIT_FOR_CHECKS_S: Final = 0.1  #: of a page, for the first ones of its process, or the first after nobody looked
+OLD_S: Final = 30.0  #: older results are shown only if there are no newer ones in time
 _STATUS: Final[dict[str, Status]] = {"up": "up", "degraded": "degraded", "down": "down"}
 
 
 class DashboardSource:
-    """Returns the last known results at once and refreshes them in the background."""
+    """Returns the last known results at once and refreshes them in the background.
+
+    They are as old as the last page of this process: a fault that is long over is not shown again.
+    """
 
     def __init__(self, round_: Round) -> None:
         self._round = round_
@@ -32,7 +36,7 @@ class DashboardSource:
                 self._refresh = threading.Thread(target=self._round.components, name="dashboard health", daemon=True)
                 self._refresh.start()
             refresh = self._refresh
-        refresh.join(WAIT_FOR_CHECKS_S if not self._round.known else 0)
+        refresh.join(WAIT_FOR_CHECKS_S if not self._round.known or self._round.age_s > OLD_S else 0)
         found = self._round.known
         return [
             Shown(name, _STATUS.get(at.status, "unknown"), at.message if at.brief is None else at.brief, at.since)

@@ -62,6 +62,11 @@ class Round:
         """The results of the last round, however old; empty before the first."""
         return self._found
 
+    @property
+    def age_s(self) -> float:
+        """How old `known` is."""
+        return self._clock() - self._found_at
+
     def forget(self) -> None:
         """Drop the results, so that the next call checks again."""
         with self._lock:

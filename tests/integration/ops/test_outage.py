@@ -11,7 +11,7 @@ from redis import Redis
 from jobs.models import CronTask, Job, OutcomeMinute
 from jobs.service import Submission, submit
 from jobs.states import State
-from monitoring import health
+from monitoring import dashboard_source, health
 from monitoring.models import Alert, Kind, Severity
 from tests.support.heartbeats import lose
 from tests.support.ledger import make_rows
@@ -98,20 +98,36 @@ def test_queued_jobs_that_redis_does_not_carry_are_named(
     assert "none in Redis" in text
 
 
+class Switch(health.Check):
+    """Up or down."""
+
+    def __init__(self, status: list[str]) -> None:
+        self.status = status
+
+    def check_component(self) -> None:
+        """As `status` says."""
+        if self.status[0] == health.DOWN:
+            raise OSError("gone")
+
+
+def test_a_page_after_a_long_time_shows_no_fault_that_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first page in the morning said that the service was down, as it was at night."""
+    monkeypatch.setattr(dashboard_source, "WAIT_FOR_CHECKS_S", 60)
+    status, now = [health.DOWN], [0.0]
+    source = dashboard_source.DashboardSource(health.Round({"api": Switch(status)}, clock=lambda: now[0]))
+
+    def shown() -> str:
+        return {component.name: component.status for component in source.components()}["main API"]
+
+    assert shown() == "down"
+    status[0], now[0] = health.UP, 3600.0
+    assert shown() == "up"
+
+
 def test_a_component_is_down_since_this_process_saw_it(redis: Redis) -> None:
     """Not before: what was down at the first look has no beginning."""
-    status = [health.UP]
-
-    class Switch(health.Check):
-        """Up or down."""
-
-        def check_component(self) -> None:
-            """As `status` says."""
-            if status[0] == health.DOWN:
-                raise OSError("gone")
-
-    now = [0.0]
-    round_ = health.Round({"one": Switch()}, clock=lambda: now[0])
+    status, now = [health.UP], [0.0]
+    round_ = health.Round({"one": Switch(status)}, clock=lambda: now[0])
     assert round_.components()["one"].since is None
     status[0], now[0] = health.DOWN, 10.0
     first = round_.components()["one"].since

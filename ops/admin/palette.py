@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from urllib.parse import urlencode
 
 from django.contrib.admin.utils import quote
+from django.db.models import Case, When
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.text import capfirst
@@ -63,10 +64,10 @@ def _search(term: str) -> SearchResult:
 
 def _world(term: str) -> Iterator[SearchResult]:
     """The pages of campaigns, and of settlements and structures within their campaign, whose names contain the term."""
-    for clock in CampaignClock.objects.filter(name__icontains=term)[:FOUND]:
+    for clock in CampaignClock.objects.filter(name__icontains=term).order_by(_best("name", term), "name")[:FOUND]:
         title = clock.name or clock.campaign_id
         yield SearchResult(title=title, description=gettext("Campaign"), link=_campaign(clock.pk), icon="public")
-    named = ScheduleRow.objects.filter(entity_name__icontains=term).order_by()
+    named = ScheduleRow.objects.filter(entity_name__icontains=term).order_by(_best("entity_name", term), "entity_name")
     entities = named.values_list("entity_name", "entity_type", "entity_id", "campaign_id").distinct()
     for name, kind, entity, campaign in entities[:FOUND]:
         link = f"{_campaign(campaign)}?{urlencode({'q': entity})}"
@@ -77,6 +78,11 @@ def _world(term: str) -> Iterator[SearchResult]:
             link=link,
             icon="event_upcoming",
         )
+
+
+def _best(field: str, term: str) -> Case:
+    """First the names that begin with the term: a town before the many structures that are called after it."""
+    return Case(When(**{f"{field}__istartswith": term}, then=0), default=1)
 
 
 def _campaign(pk: str) -> str:

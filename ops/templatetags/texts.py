@@ -54,7 +54,7 @@ TEXTS: Final = {
     "nothingFound": gettext_lazy(
         "Nothing found: try a page, a job's ID, a job type, or the name of a campaign, settlement or structure."
     ),
-    "longest": gettext_lazy("longest"),
+    "max": gettext_lazy("max"),
     "mean": gettext_lazy("mean"),
     "target": gettext_lazy("target for p95: 1 s"),
 }

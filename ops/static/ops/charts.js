@@ -31,13 +31,13 @@
       time: true,
       datasets: [
         line("p50", data.p50, "good"), line("p95", data.p95, "busy", { borderDash: [6, 3] }),
-        line(text("longest"), data.max, "muted", { borderDash: [2, 3] }),
+        line(text("max"), data.max, "muted", { borderDash: [2, 3] }),
         line(text("target"), data.at.map(() => data.objective), "bad", { borderWidth: 1, pointRadius: 0 }),
       ],
     }),
     times: (data) => ({
       time: true,
-      datasets: [line(text("mean"), data.run, "busy"), line(text("longest"), data.runMax, "muted", { borderDash: [2, 3] })],
+      datasets: [line(text("mean"), data.run, "busy"), line(text("max"), data.runMax, "muted", { borderDash: [2, 3] })],
     }),
   };
 

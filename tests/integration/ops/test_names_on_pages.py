@@ -112,6 +112,17 @@ def test_the_palette_finds_campaigns_settlements_and_jobs(admin_client: Client, 
     assert f'href="{way}"' in page.content.decode()
 
 
+def test_the_palette_shows_a_town_before_its_structures(admin_client: Client) -> None:
+    """More of them than are shown."""
+    for name in (*(f"Barracks {n} of Riverton" for n in range(9)), "Riverton"):
+        growth(timedelta(0), campaign_id="c-2", entity=name, name=name)
+    page = admin_client.get("/admin/search/", {"s": "river", "extended": "1"}).content.decode()
+
+    ways = re.findall(r'href="/admin/jobs/campaignclock/c-2/change/[?]q=([^"]+)"', page)
+    assert ways[:2] == ["Riverton", "Barracks+0+of+Riverton"]
+    assert len(ways) == 8
+
+
 def test_times_are_shown_with_their_zone(admin_client: Client, job: Job) -> None:
     """The user's zone."""
     admin_client.cookies["zone"] = "America/Sao_Paulo"

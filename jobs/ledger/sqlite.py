@@ -64,9 +64,11 @@ class SQLite(Statements):
     One UPDATE … RETURNING costs twice as much as both.
     """
 
-    KNOWN: Final = "SELECT unique_key FROM jobs_job WHERE unique_key IN (SELECT value FROM json_each(?))"
-    INSERT: Final = f"INSERT INTO jobs_job ({INSERTED}) VALUES ({', '.join('?' for _ in INSERTED_COLUMNS)})"
-    INSERT_NEW: Final = f"{INSERT} ON CONFLICT (unique_key) DO NOTHING"
+    INSERT: Final = (
+        f"INSERT INTO jobs_job ({INSERTED}) VALUES ({', '.join('?' for _ in INSERTED_COLUMNS)}) "
+        "ON CONFLICT (unique_key) DO NOTHING"
+    )
+    STORED: Final = "SELECT unique_key FROM jobs_job WHERE id IN (SELECT value FROM json_each(?))"
     CLAIMABLE: Final = (
         f"SELECT {AS_TEXT} FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) AND +state = '{State.QUEUED}'"
     )
@@ -116,21 +118,18 @@ class SQLite(Statements):
         self._raw = raw
 
     def insert(self, jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
-        if len(jobs) == 1:
-            return self._insert_one(jobs, entries[0])
-        known = {row[0] for row in self._raw.execute(self.KNOWN, (as_json(list(jobs)),))}
-        new = {key: job for key, job in jobs.items() if key not in known}
-        write(self._raw, self.INSERT, [self._inserted(job) for job in new.values()])
-        self.audit(entry for key, entry in zip(jobs, entries, strict=True) if key in new)
-        return set(new)
-
-    def _insert_one(self, jobs: Mapping[str, Job], entry: Entry) -> set[str]:
-        """The same with a statement less, for those who submit one by one."""
-        ((unique_key, job),) = jobs.items()
-        if not self._raw.execute(self.INSERT_NEW, self._inserted(job)).rowcount:
+        count = write(self._raw, self.INSERT, [self._inserted(job) for job in jobs.values()])
+        if count == len(jobs):
+            if count < ROWS:  # too few to be written as alike
+                self._audit_each(entries)
+            else:
+                self.audit(entries)
+            return set(jobs)
+        if not count:
             return set()
-        self._raw.execute(self.AUDIT, _audited(entry))
-        return {unique_key}
+        new = {row[0] for row in self._raw.execute(self.STORED, (hexes([e.job_id for e in entries]),))}
+        self.audit(entry for key, entry in zip(jobs, entries, strict=True) if key in new)
+        return new
 
     def _inserted(self, job: Job) -> tuple[Any, ...]:
         """The columns of a new job."""

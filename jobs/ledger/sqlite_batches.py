@@ -14,12 +14,18 @@ from typing import Any, Final
 ROWS: Final = 50  #: per statement
 
 
-def write(raw: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """The same as `executemany` for an INSERT … VALUES (?, …), or an UPDATE … WHERE id = ? of each row once."""
+def write(raw: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:
+    """The same as `executemany` for an INSERT … VALUES (?, …), or an UPDATE … WHERE id = ? of each row once.
+
+    Returns how many rows it has written.
+    """
     whole = len(rows) - len(rows) % ROWS
+    written = 0
     for start in range(0, whole, ROWS):
-        raw.execute(for_rows(statement), list(chain.from_iterable(rows[start : start + ROWS])))
-    raw.executemany(statement, rows[whole:])
+        written += raw.execute(for_rows(statement), list(chain.from_iterable(rows[start : start + ROWS]))).rowcount
+    if whole < len(rows):
+        written += raw.executemany(statement, rows[whole:]).rowcount
+    return written
 
 
 @cache

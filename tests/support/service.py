@@ -21,9 +21,11 @@ from tests.support.servers import RedisServer, Running, SandboxApi, manage, wait
 SECRET = "secret-of-tests"
 PASSWORD = "correct horse battery staple"
 PEOPLE = {"ann": "", "olga": "Operator", "vic": "Viewer"}  #: ann is a superuser; the others are of that group
-#: Waits for programs and forks for each: most of what a command of manage.py takes goes into its start.
+#: Waits for programs and forks for each: most of what a command of manage.py takes goes into its start. A pause, whose
+#: log line links to a page, imports all pages.
 _SHELL = """
 import os, socket
+import scheduler_project.urls
 from jobs import control, pauses, service
 from jobs.world_clocks import control as world_clocks
 with socket.socket(socket.AF_UNIX) as listening:

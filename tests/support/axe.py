@@ -28,29 +28,32 @@ _BREAKS_RULES: Final = """
 }, rules).then(found => found.violations
     .flatMap(({id, nodes}) => nodes.slice(0, 2).map(node => `${id}: ${node.html.slice(0, 200)}`)))
 """
-#: A look is all that the contrast of a text depends on: itself, and what is behind it.
+#: A look is all that the contrast of a text depends on: its colour, whether it is large, and what is behind it, down to
+#: the first ground that nothing shines through; and which boxes out of the flow it is in, as they may cover others.
 _LACKS_CONTRAST: Final = """
 async (seen) => {
-    const behind = new Map([[null, '']]), found = new Map(), known = new Set(seen);
+    const behind = new Map([[null, {grounds: [], around: []}]]), found = new Map(), known = new Set(seen);
     const behindOf = (element) => {
         if (!behind.has(element)) {
-            const style = getComputedStyle(element), own = [];
+            const style = getComputedStyle(element), {grounds, around} = behindOf(element.parentElement), own = [];
+            const isOpaque = /^[a-z]+\\([^/,]+(,[^,]+,[^,]+)?\\)$/.test(style.backgroundColor);
             if (style.backgroundColor !== 'rgba(0, 0, 0, 0)') own.push(style.backgroundColor);
             if (style.backgroundImage !== 'none') own.push(style.backgroundImage);
-            if (style.opacity !== '1') own.push(style.opacity);
-            if (style.filter !== 'none') own.push(style.filter);
-            if (style.position !== 'static') own.push(style.position, element.className);
-            behind.set(element, [behindOf(element.parentElement), ...own].join(' '));
+            const boxes = [];
+            if (style.opacity !== '1') boxes.push(style.opacity);
+            if (style.filter !== 'none') boxes.push(style.filter);
+            const inFlow = style.top === '0px' && style.left === '0px' ? ['static', 'relative'] : ['static'];
+            if (!inFlow.includes(style.position)) boxes.push(style.position, element.className);
+            behind.set(element, {grounds: isOpaque ? own : [...grounds, ...own], around: [...around, ...boxes]});
         }
         return behind.get(element);
     };
     const looks = new Map();
     const look = (element) => {
         if (!looks.has(element)) {
-            const style = getComputedStyle(element);
-            looks.set(element, [
-                style.color, style.fontSize, style.fontWeight, style.textShadow, behindOf(element),
-            ].join(' '));
+            const style = getComputedStyle(element), {grounds, around} = behindOf(element);
+            const size = parseFloat(style.fontSize), isLarge = size >= 24 || (size >= 18.67 && style.fontWeight >= 700);
+            looks.set(element, [style.color, isLarge, style.textShadow, ...grounds, ...around].join(' '));
         }
         return looks.get(element);
     };

@@ -6,6 +6,7 @@ from typing import Final
 from django.urls import reverse
 from django.utils.translation import gettext
 
+from monitoring.alerting.unreached import find_unreached
 from monitoring.health import HEALTH, Round
 from monitoring.models import Alert, Severity
 from ops.reads.status import Component as Shown
@@ -47,9 +48,19 @@ class DashboardSource:
 
 
 def find_incidents() -> list[Incident]:
-    """The open alerts, most severe and oldest first, at most SHOWN; one query."""
+    """The handlers that cannot be reached, then the open alerts, most severe and oldest first, at most SHOWN."""
     alerts = Alert.objects.filter(resolved_at=None).order_by("-severity", "opened_at")[:SHOWN]
-    return [
+    unreached = [
+        Incident(
+            title=gettext("Alert handler not reached: %(name)s") % {"name": one.name},
+            url=one.url,
+            is_critical=True,
+            since=one.since,
+            acknowledged_by="",
+        )
+        for one in find_unreached()
+    ]
+    return unreached + [
         Incident(
             title=alert.title,
             url=reverse("admin:monitoring_alert_change", args=[alert.pk]),

@@ -16,6 +16,7 @@ from jobs.models import CampaignClock, Job
 from monitoring.admin.access import MonitorWrites, back, may_acknowledge, may_manage, monitor_runs
 from monitoring.alerting import store
 from monitoring.alerting.links import PAGES, TITLES, links_of, runbook_of
+from monitoring.alerting.unreached import find_unreached
 from monitoring.models import Alert, AlertHandler, Kind, Severity
 from ops.admin import operator_action
 from ops.admin.base import actor_of
@@ -119,7 +120,9 @@ class AlertAdmin(FilteredAdmin, MonitorWrites, AlertAdminBase):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Show the list, with a note while no monitor is running."""
-        return super().changelist_view(request, {"monitor_runs": monitor_runs(), **(extra_context or {})})
+        return super().changelist_view(
+            request, {"monitor_runs": monitor_runs(), "unreached": find_unreached(), **(extra_context or {})}
+        )
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

@@ -20,6 +20,7 @@ from monitoring.admin.delivery import STATUSES, badge
 from monitoring.admin.handler_form import PREFIX, channel_named, for_kind
 from monitoring.alerting import routing
 from monitoring.alerting.channels import CHANNELS
+from monitoring.alerting.unreached import find_unreached
 from monitoring.models import AlertHandler, Delivery, Severity
 from ops.admin.base import actor_of, redirect, render_page
 from ops.admin.filtered_list import FilteredAdmin
@@ -63,7 +64,12 @@ class AlertHandlerAdmin(FilteredAdmin, GuardedAdmin, HandlerAdminBase):
         """Show the list, with a note while no monitor is running."""
         return super().changelist_view(
             request,
-            {"monitor_runs": monitor_runs(), "no_public_url": not settings.PUBLIC_URL, **(extra_context or {})},
+            {
+                "monitor_runs": monitor_runs(),
+                "no_public_url": not settings.PUBLIC_URL,
+                "unreached": find_unreached(),
+                **(extra_context or {}),
+            },
         )
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> Any:

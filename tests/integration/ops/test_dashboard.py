@@ -216,7 +216,7 @@ def test_the_page_does_not_wait_for_checks(redis: Redis) -> None:
 
 
 def test_the_page_takes_few_queries(client: Client, redis: Redis) -> None:
-    """For a person with permissions of groups: 22, and one on PostgreSQL that makes them one snapshot."""
+    """For a person with permissions of groups: 23, and one on PostgreSQL that makes them one snapshot."""
     ended(claimed("c-2"), State.DEAD, "NotFound: event-1 is gone")
     claimed("c-3")
     submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-4", payload={}), actor="user:ann")
@@ -224,7 +224,7 @@ def test_the_page_takes_few_queries(client: Client, redis: Redis) -> None:
     with count_queries() as queries:
         assert operator.get(PAGE).status_code == 200
 
-    assert len(queries) < 24, [q["sql"][:90] for q in queries]
+    assert len(queries) < 25, [q["sql"][:90] for q in queries]
 
 
 def test_folded_outcomes_draw_the_same_graphs(redis: Redis) -> None:

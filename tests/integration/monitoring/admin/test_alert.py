@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.utils import timezone
+from redis import Redis
 
 from jobs.models import CampaignClock, OperatorAction
 from jobs.service import Submission, submit
@@ -208,6 +209,28 @@ def test_the_way_back_never_leaves_the_host(ann: Client) -> None:
     click = {"action": "resolve", "_selected_action": [Alert.objects.get().pk], "back": "https://evil.example/"}
 
     assert ann.post(ALERTS, click)["Location"].startswith("/admin/monitoring/alert/")
+
+
+def test_a_handler_that_is_not_reached_is_shown_where_people_look(ann: Client, redis: Redis) -> None:
+    """Not after a try that failed once, nor once its messages have arrived; there is no other sign of it at night."""
+    handler = AlertHandler.objects.create(name="Night pager", kind="webhook")
+    fields = {"target": "handler:1", "handler": handler, "handler_name": "Night pager", "handler_kind": "webhook"}
+
+    def noted() -> list[bool]:
+        texts = {
+            ALERTS: "“Night pager” cannot be reached: 2 messages wait",
+            HANDLERS: "“Night pager” cannot be reached",
+        }
+        texts["/admin/"] = "Alert handler not reached: Night pager"
+        return [text in ann.get(page).content.decode() for page, text in texts.items()]
+
+    first = Delivery.objects.create(attempts=1, action="trigger", **fields)
+    Delivery.objects.create(attempts=0, action="trigger", **fields)
+    assert noted() == [False] * 3
+    Delivery.objects.filter(pk=first.pk).update(attempts=3)
+    assert noted() == [True] * 3
+    Delivery.objects.update(status="sent")
+    assert noted() == [False] * 3
 
 
 def test_failed_deliveries_are_sent_again(ann: Client) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 from django.utils import timezone
 
@@ -64,6 +64,11 @@ def read_event(run: Run, event_id: str) -> Reading:
         if found is None:
             overdue.whole()  # raises if it may be the one that cannot be read
         return Reading(found, is_sure=False)
+
+
+def unnamed_event(event_id: str, campaign_id: str) -> Event:
+    """An event that could not be read, for requests and texts."""
+    return Event(id=event_id, campaign_id=campaign_id, name=event_id, event_type="", is_completed=False)
 
 
 class Execution:
@@ -179,9 +184,7 @@ class Execution:
         step, run = self._completion, self._run
         run.sending.check()
         run.triggers.begin(run.job_id, step.position, run.attempt)
-        event = self._event or Event(
-            id=self._event_id, campaign_id=run.campaign_id, name=self._event_id, event_type="", is_completed=False
-        )
+        event = self._event or unnamed_event(self._event_id, run.campaign_id)
         error = run.api.expire_events([event], key=run.job_id)[event.id]
         if error is not None and not isinstance(error, OutcomeUnknown):
             run.triggers.take_back(run.job_id, step.position, run.attempt, step.state)
@@ -211,15 +214,26 @@ class Execution:
         return replace(step, state=state, note=note)
 
     def _result(self) -> dict[str, Any]:
-        failed = [step for step in self._effects if step.state is StepState.FAILED]
-        if failed:
-            named = "; ".join(f"{step.name or step.effect_id}: {step.note}" for step in failed[:MOST_NAMED])
-            raise PermanentError(f"{self._summary()} of event {self._name}, which is completed. Failed: {named}")
+        if any(step.state is StepState.FAILED for step in self._effects):
+            raise PermanentError(self._describe_failures("which is completed"))
         effects = [
             {"effect": step.name or step.effect_id, "timing": step.timing, "outcome": step.state.value}
             for step in self._effects
         ]
         return {"entity": self._name, "summary": f"{self._summary()}, event completed", "effects": effects}
+
+    def report_refusals(self) -> NoReturn:
+        """All effects were refused, and the event is not open: somebody must hear of that. Raises PermanentError.
+
+        An event that is not listed as overdue may have been moved: it is not completed.
+        """
+        gone = "which is gone" if self._is_sure else "which is not listed as overdue any more"
+        raise PermanentError(self._describe_failures("which is completed" if self._event else gone))
+
+    def _describe_failures(self, event_state: str) -> str:
+        failed = [step for step in self._effects if step.state is StepState.FAILED]
+        named = "; ".join(f"{step.name or step.effect_id}: {step.note}" for step in failed[:MOST_NAMED])
+        return f"{self._summary()} of event {self._name}, {event_state}. Failed: {named}"
 
     @property
     def _name(self) -> str:

@@ -18,7 +18,7 @@ from jobs.registry import WORLD_TIME, Payload, job_type
 from jobs.run import Run, Sender, Step
 from jobs.states import Priority, StepState
 from jobs.triggers.due import subject_of
-from jobs.triggers.execution import Execution, Reading, as_repeatable, may_have_been_sent, read_event
+from jobs.triggers.execution import Execution, Reading, as_repeatable, may_have_been_sent, read_event, unnamed_event
 from jobs.triggers.open_events import scheduled_at
 from jobs.world.clock import WorldTime
 from jobs.world.event_policies import EventAction
@@ -74,7 +74,9 @@ def trigger(payload: TriggerEvent, run: Run) -> dict[str, Any]:
     """
     reading = read_event(run, payload.event_id)
     steps = run.triggers.steps(run.job_id)
-    if not any(may_have_been_sent(step) for step in steps) and (_is_open(reading) or not _has_failed(steps)):
+    if not any(may_have_been_sent(step) for step in steps):
+        if not _is_open(reading) and _has_failed(steps):
+            _report_refusals(payload.event_id, reading, steps, run)
         event = _check(reading.event, payload, run)
         if (sender := run.triggers.give_way(run.job_id, event)) is not None:
             _refuse(sender, event)
@@ -94,6 +96,16 @@ def _is_open(reading: Reading) -> bool:
 def _has_failed(steps: Sequence[Step]) -> bool:
     """Whether an effect has failed: this must be reported even if the event is completed by now."""
     return any(step.state is StepState.FAILED for step in steps)
+
+
+def _report_refusals(event_id: str, reading: Reading, steps: Sequence[Step], run: Run) -> NoReturn:
+    """Report that all effects were refused, unless another job has triggered the event since. Nothing is sent."""
+    event = reading.event or unnamed_event(event_id, run.campaign_id)
+    if (sender := run.triggers.give_way(run.job_id, event)) is None:
+        Execution(run, event_id, reading, steps).report_refusals()
+    if not sender.has_ended:
+        _refuse(sender, event)
+    raise Skip(f"job {sender.job_id} has triggered event {event.name}")
 
 
 def _check(event: Event | None, payload: TriggerEvent, run: Run) -> Event:

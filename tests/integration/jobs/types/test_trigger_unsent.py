@@ -191,6 +191,32 @@ def test_what_is_refused_after_an_unclear_answer_may_have_been_carried_out(today
     assert executed(today) == ids
 
 
+def test_refused_effects_that_another_job_has_executed_are_skipped(today: SandboxApi, redis: Redis) -> None:
+    """The first job is retried after the second one has triggered the event: nothing is refused any more."""
+    ids = plant_effects(today, "PRE", "POST")
+    job = refused(today, trigger_job(), redis)
+    service.cancel([job], actor="user:ann", reason="not now")
+    other = run(trigger_job(again=1))
+    job.refresh_from_db()
+    service.retry([job], actor="user:ann", reason="all that was cancelled")
+    job = run(job)
+
+    assert (job.state, executed(today)) == (State.SKIPPED, ids)
+    assert f"job {other.pk} has triggered event" in last_reason(job)
+
+
+def test_refused_effects_of_an_event_that_is_not_listed_are_a_dead_letter(today: SandboxApi, redis: Redis) -> None:
+    """It was moved, and the main API lists overdue events only by now: it stays open for its new time."""
+    plant_effects(today, "PRE", "POST")
+    job = refused(today, trigger_job(), redis)
+    move(today)
+    today.control("POST", "dialect", {"dialect": "contract"})
+    job = again(job)
+
+    assert (job.state, executed(today), is_completed(today)) == (State.DEAD, [], False)
+    assert "0 of 2 effects executed of event event-1-2, which is not listed as overdue any more" in job.error
+
+
 @pytest.mark.parametrize("others", [False, True])
 def test_refused_effects_of_a_completed_event_are_a_dead_letter(today: SandboxApi, others: bool) -> None:
     """Completed by a request whose answer was lost, or by others: who triggered it hears that nothing was executed."""

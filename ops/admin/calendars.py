@@ -43,7 +43,8 @@ def show(request: HttpRequest, pk: str) -> HttpResponse:
         raise PermissionDenied
     chosen = EXAMPLES.get(request.GET.get("from", ""), found.calendar) if may_change else found.calendar
     stored = Stored(_page(clock), to_lines(found.calendar))
-    form = CalendarForm.of(chosen, stored, request.POST if request.method == "POST" else None)
+    posted = request.POST if request.method == "POST" else None
+    form = CalendarForm.of(chosen if posted is None else found.calendar, stored, posted)
     if form.is_bound and form.is_valid():
         return _save(request, clock, form)
     context = {

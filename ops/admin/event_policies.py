@@ -16,7 +16,7 @@ from jobs.errors import InvalidPolicy
 from jobs.models import CampaignClock, EventPolicy
 from jobs.models.event import LONGEST_TYPE
 from jobs.triggers import policies
-from jobs.world.event_policies import EventAction, Policy
+from jobs.world.event_policies import EventAction, Policy, type_key
 from ops.admin.base import ReadOnly, ReasonForm, actor_of, redirect, render_page, require
 from ops.admin.guarded_form import GuardedForm, Stored
 from ops.humanize import format_count
@@ -74,6 +74,20 @@ class PolicyForm(GuardedForm, ReasonForm):
         if not 0 <= minutes <= most:
             raise forms.ValidationError(gettext("Must be 1 to %(most)s minutes.") % {"most": format_count(most)})
         return timedelta(minutes=minutes)
+
+    def overwrites(self, stored: Stored) -> bool:
+        """Nothing, if this very policy is there already."""
+        if self.errors:
+            return True
+        given = self.policy()
+        asks = given.action is EventAction.ASK
+        values = {
+            "action": given.action.value,
+            "answer_minutes": given.answer_within // timedelta(minutes=1) if asks else None,
+            "default_answer": asks and given.default_answer,
+        }
+        key = given.campaign_id, type_key(given.event_type)
+        return any((*key, value) not in stored.values[field] for field, value in values.items())
 
     def policy(self) -> Policy:
         given = self.cleaned_data

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django import forms
 from django.db import transaction
-from django.db.models import Manager, Model, QuerySet
+from django.db.models import Manager, Model
 from django.forms.models import model_to_dict
 from django.http import HttpRequest
 from django.utils import timezone
@@ -27,6 +27,7 @@ from scheduler_project.text import bounded
 MOST_NAMED: Final = 3  #: changes by others, the latest
 MOST_READ: Final = 50  #: actions on the same page; some change no field of the form
 LONGEST_SHOWN: Final = 100  #: characters of a value
+_NO_VALUES: Final = {"opened", "reason"}  #: fields that say something about the change
 
 
 class Stored(NamedTuple):
@@ -61,11 +62,15 @@ class GuardedForm(forms.Form):
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         opened = str(cleaned.pop("opened", ""))
         since, _, digest = opened.partition(".")
-        if self.stored and digest and digest != _digest(self.stored.values):
+        if self.stored and digest and digest != _digest(self.stored.values) and self.overwrites(self.stored):
             self.data = self.data.copy()  # type: ignore[attr-defined]
             self.data["opened"] = self.initial["opened"]  # type: ignore[index]
             self.add_error(None, self._explain(self.stored, read_key(since) or 0))
         return cleaned
+
+    def overwrites(self, stored: Stored) -> bool:
+        """Whether what was entered differs from what is stored: the second press of a double click does not."""
+        return bool(set(self.changed_data) - _NO_VALUES) or "reset" in self.data
 
     def _explain(self, stored: Stored, since: int) -> list[str]:
         later = OperatorAction.objects.filter(pk__gt=since, link=stored.link).order_by("-pk")[:MOST_READ]
@@ -110,7 +115,8 @@ class GuardedModelForm(GuardedForm, _ModelForm):
     def read_stored(cls, instance: Any) -> Stored:
         opts = instance._meta
         link = page(f"{opts.app_label}_{opts.model_name}_change", instance.pk)
-        return Stored(link, model_to_dict(instance, cls._meta.fields))
+        own = [name for name, field in cls.base_fields.items() if not field.disabled]
+        return Stored(link, model_to_dict(instance, own))
 
 
 class GuardedAdmin:
@@ -145,14 +151,15 @@ def _stamp(stored: Stored) -> str:
 
 def _digest(values: Mapping[str, Any]) -> str:
     """With a key: some values are secrets."""
-    plain = json.dumps(values, default=_as_json, sort_keys=True)
+    plain = json.dumps({name: _in_order(value) for name, value in values.items()}, default=str, sort_keys=True)
     return salted_hmac(__name__, plain, algorithm="sha256").hexdigest()[:24]
 
 
-def _as_json(value: Any) -> Any:
-    if isinstance(value, list | QuerySet | tuple):
-        return sorted(map(_as_json, value))
-    return str(value.pk) if isinstance(value, Model) else str(value)
+def _in_order(value: Any) -> Any:
+    """Objects that a value names are read in any order."""
+    if isinstance(value, list) and all(isinstance(one, Model) for one in value):
+        return sorted(str(one.pk) for one in value)
+    return value
 
 
 def _describe_pair(before: Any, after: Any) -> str:

@@ -1,6 +1,7 @@
 """The form of a world clock."""
 
-from typing import Any, Final
+from decimal import Decimal
+from typing import Any
 
 from django import forms
 from django.utils import timezone
@@ -13,10 +14,8 @@ from jobs.world_clocks.sentences import CATCH_UP
 from jobs.world_clocks.settings import Settings
 from ops.admin.base import reason_field
 from ops.admin.guarded_form import GuardedForm, Stored
-from scheduler_project.durations import exact_duration, parse_duration
+from scheduler_project.durations import parse_duration
 from scheduler_project.text import StrOrPromise
-
-_LENGTHS: Final = ("step", "most_per_step", "most_per_day")
 
 
 class DurationField(forms.CharField):
@@ -86,9 +85,9 @@ class WorldClockForm(GuardedForm):
     def of(cls, clock: WorldClock | None, link: str, posted: Any = None) -> "WorldClockForm":
         """Filled in from a clock, or from the defaults; or with what was posted, instead of what is stored."""
         shown = clock or WorldClock(time_zone=timezone.get_default_timezone_name())
-        lengths = {name: exact_duration(getattr(shown, name)) for name in _LENGTHS}
         stored = Stored(link, Settings.of(clock).as_json() if clock else {})
-        return cls(posted, initial=Settings.of(shown).as_json() | lengths, stored=stored)
+        values = Settings.of(shown).as_json()
+        return cls(posted, initial=values | {"rate": Decimal(values["rate"])}, stored=stored)
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}

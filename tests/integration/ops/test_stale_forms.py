@@ -6,8 +6,10 @@ from html import unescape
 from typing import Any, Final
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
+from django.utils import timezone
 from redis import Redis
 
 from jobs import calendars, main_api_limits, type_settings
@@ -192,13 +194,42 @@ def test_a_form_opened_before_somebody_saved_is_refused(
 
 @pytest.mark.parametrize("row", FORMS.values(), ids=FORMS)
 def test_a_form_is_saved_after_other_things_were_changed(row: Row, admin_client: Client, redis: Redis) -> None:
-    """Also in the same second, by the same user; and no change of the hidden field is recorded."""
+    """Also in the same second, by the same user; and no change of the hidden field is recorded.
+
+    The second press of a double click overwrites nothing, and is not refused.
+    """
     page = row.page()
     opened = fill_in(read(admin_client, page), "opened", **row.typed)
     main_api_limits.set_limits(Limits(99) if "limits" not in page else Limits(), **BOB)
 
     assert admin_client.post(page, opened).status_code == 302
+    stored = row.stored()
+    assert (admin_client.post(page, opened).status_code, row.stored()) == (302, stored)
     assert "opened" not in read(admin_client, "/admin/jobs/auditentry/")
+
+
+def test_a_user_who_logs_in_meanwhile_is_saved(admin_client: Client, redis: Redis) -> None:
+    """Nor does the form overwrite the password that somebody else has set."""
+    page = FORMS["user"].page()
+    opened = fill_in(read(admin_client, page), "opened", **FORMS["user"].typed)
+    user = person()
+    user.last_login, user.password = timezone.now(), make_password("a-new-password-of-eve")
+    user.save()
+
+    assert admin_client.post(page, opened).status_code == 302
+    assert (person().first_name, person().last_login, person().password) == ("Eve", user.last_login, user.password)
+
+
+def test_the_order_in_which_groups_are_read_is_no_change(
+    admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL returns them in any order."""
+    person().groups.set([group(), Group.objects.create(name="Others")])
+    page = FORMS["user"].page()
+    opened = fill_in(read(admin_client, page), "opened", **FORMS["user"].typed)
+    monkeypatch.setattr(Group._meta, "ordering", ["-pk"])
+
+    assert admin_client.post(page, opened).status_code == 302
 
 
 @pytest.mark.parametrize("opened", ["9" * 90 + ".x", "-1.x", "\u0661.x", ".", "x"])

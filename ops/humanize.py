@@ -30,12 +30,14 @@ def naturaltime(at: datetime, now: datetime) -> str:
     >>> from datetime import UTC
     >>> naturaltime(datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 11, 58, tzinfo=UTC))
     'in 2 min'
+
+    In whole seconds, as the script says that counts on.
     """
     if is_now(at, now):
         return gettext("now")
     if at > now:
-        return gettext("in %(duration)s") % {"duration": duration(at - now)}
-    return gettext("%(duration)s ago") % {"duration": duration(now - at)}
+        return gettext("in %(duration)s") % {"duration": duration(at - now, whole=True)}
+    return gettext("%(duration)s ago") % {"duration": duration(now - at, whole=True)}
 
 
 def is_now(at: datetime, now: datetime) -> bool:

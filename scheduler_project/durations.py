@@ -30,13 +30,15 @@ def duration(length: timedelta) -> str:
     return " ".join(f"{count:.{decimals}f} {unit}" for count, decimals, unit in _parts(length))
 
 
-def duration_in_words(length: timedelta) -> str:
-    """As `duration`, in the language of pages and alerts.
+def duration_in_words(length: timedelta, *, whole: bool = False) -> str:
+    """As `duration`, in the language of pages and alerts; `whole` without parts of a second.
 
     >>> duration_in_words(timedelta(minutes=90)), duration_in_words(timedelta(seconds=1.5))
     ('1 h 30 min', '1.5 s')
+    >>> duration_in_words(timedelta(seconds=41.04), whole=True)
+    '41 s'
     """
-    parts = _parts(length)
+    parts = [(int(n), 0, unit) for n, _, unit in _parts(length)] if whole else _parts(length)
     return " ".join(gettext(_IN_WORDS[unit]) % {"count": format_number(n, decimals)} for n, decimals, unit in parts)
 
 

@@ -103,16 +103,19 @@ def _static_files() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
+    """A folder of all workers of the run."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if hasattr(pytestconfig, "workerinput") else folder
+
+
+@pytest.fixture(scope="session")
 def django_db_setup(
-    django_test_environment: None,
-    django_db_blocker: DjangoDbBlocker,
-    tmp_path_factory: pytest.TempPathFactory,
-    pytestconfig: pytest.Config,
+    django_test_environment: None, django_db_blocker: DjangoDbBlocker, shared_folder: Path
 ) -> Iterator[None]:
     """A database whose flush after a committing test restores the seeded rows with few statements."""
-    folder = tmp_path_factory.getbasetemp()
     with django_db_blocker.unblock():
-        database.use_copy(folder.parent if hasattr(pytestconfig, "workerinput") else folder)
+        database.use_copy(shared_folder)
         write = seed.remembered()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flush, "emit_post_migrate_signal", write)

@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 from pathlib import Path
+from typing import Final
 
 import psycopg
 from django.core.management import call_command
@@ -11,6 +12,7 @@ from django.db import connection
 
 from tests.support.environment import DATABASE_URL, FOLDER
 
+MIGRATED: Final = "migrated.sqlite3"  #: the file of SQLite's, in the folder that all workers share
 _OURS = f"tests_{os.getpid()}"
 
 
@@ -19,7 +21,7 @@ def use_copy(shared: Path) -> None:
     with (shared / "migrated").open("a") as done:
         fcntl.flock(done, fcntl.LOCK_EX)
         if connection.vendor == "sqlite":
-            template, copy = str(shared / "migrated.sqlite3"), str(FOLDER / "tests.sqlite3")
+            template, copy = str(shared / MIGRATED), str(FOLDER / "tests.sqlite3")
         else:
             template, copy = "migrated", _OURS
         if not os.fstat(done.fileno()).st_size:

@@ -74,7 +74,10 @@ def now() -> str:
 
 
 class Service:
-    """Web, worker, scheduler, listener and monitor with their own database; `stop` stops them whatever happened."""
+    """Web, worker, scheduler, listener and monitor with their own database; `stop` stops them whatever happened.
+
+    The database is db.sqlite3 in `folder`, which may be there already.
+    """
 
     def __init__(self, folder: Path = FOLDER / "service", **environment: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)

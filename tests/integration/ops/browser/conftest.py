@@ -1,7 +1,9 @@
 """One service and one browser for all tests of this folder: tests/support/scheduling.py gives them to one worker."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page
@@ -9,20 +11,26 @@ from redis import Redis
 
 from jobs.main_api.cache import EFFECT
 from tests.support.browser import WIDE, DeadEffect, Visit, chromium, leave, log_in, page_of
+from tests.support.database import MIGRATED
+from tests.support.environment import FOLDER
 from tests.support.service import Service, now
 
 
 @pytest.fixture(scope="package")
-def service() -> Iterator[Service]:
+def service(django_db_setup: None, shared_folder: Path) -> Iterator[Service]:
     """The whole service, for all stories."""
-    running = Service(QUEUE_RETRY_BACKOFF_MS="100", API_CIRCUIT_BREAKER_THRESHOLD="1000")
+    folder = FOLDER / "service"
+    folder.mkdir()
+    if (migrated := shared_folder / MIGRATED).exists():  # unless the tests run on PostgreSQL
+        shutil.copyfile(migrated, folder / "db.sqlite3")
+    running = Service(folder, QUEUE_RETRY_BACKOFF_MS="100", API_CIRCUIT_BREAKER_THRESHOLD="1000")
     yield running
     running.stop()
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    """One browser."""
+def browser(django_db_setup: None) -> Iterator[Browser]:
+    """One browser. While it is there, Django refuses to use a database in this process."""
     with chromium() as running:
         yield running
 

@@ -13,8 +13,9 @@ from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core.management.commands import flush
 from django.template import Context, Template
-from django.test import client as test_client
-from django.test import override_settings
+from django.test import override_settings, utils
+from django.test.signals import template_rendered
+from django.utils.safestring import SafeString
 from hypothesis import settings as settings_of_laws
 from pytest_django import DjangoDbBlocker
 from redis import Redis
@@ -35,6 +36,16 @@ from tests.support.scheduling import ByFolder, in_order
 from tests.support.servers import ROOT, RedisServer, Running, SandboxApi, manage_in
 
 gc.disable()  # until all tests are collected: modules are no garbage
+
+
+def _render(template: Template, context: Context) -> SafeString:
+    """Tell the test client of the page only, not of each of the sixty templates in it."""
+    if context.template is template:  # else it is included, or extended
+        template_rendered.send(sender=template, template=template, context=context)
+    return template.nodelist.render(context)
+
+
+utils.instrumented_test_render = _render  # type: ignore[attr-defined]  # not in django-stubs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -69,20 +80,6 @@ def _variables() -> Iterator[None]:
 def _quick_passwords() -> None:
     """One round instead of a million for what this process hashes; every process can read it."""
     PBKDF2PasswordHasher.iterations = 1
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _contexts_of_pages() -> Iterator[None]:
-    """An answer has the context of its page, not a copy for each template in it."""
-    store = test_client.store_rendered_templates  # type: ignore[attr-defined]  # not in django-stubs
-
-    def store_page(*of_signal: Any, template: Template, context: Context, **more: Any) -> None:
-        if context.template is template:  # else it is included, or extended
-            store(*of_signal, template=template, context=context, **more)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(test_client, "store_rendered_templates", store_page)
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

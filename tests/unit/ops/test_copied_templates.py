@@ -23,6 +23,8 @@ COMPARED: Final = {
     "unfold/helpers/welcomemsg.html": "e8eab02522ba2319",
     "unfold/layouts/skeleton.html": "66af9f0bb45f98ba",
     "unfold/layouts/unauthenticated.html": "768501529f1a8dae",
+    "unfold/widgets/select.html": "33286510ee2c7fb0",
+    "unfold/widgets/text.html": "95b51fac8ec3a40f",
 }
 
 

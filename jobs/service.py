@@ -106,14 +106,8 @@ def _store(
         by_key = ledger.create_many(jobs, **by._asdict(), changes=changes)
         if has_stops:
             _place_stops(jobs, by_key)
-    ours = {job.id for job in jobs}
-    enqueue.enqueue_after_commit([job for job in by_key.values() if job.id in ours])
-    seen: set[str] = set()
-    answers = []
-    for job in jobs:
-        existing = by_key[job.unique_key]
-        answers.append((existing, existing.id in ours and job.unique_key not in seen))
-        seen.add(job.unique_key)
+    answers = [(stored := by_key[job.unique_key], stored is job) for job in jobs]
+    enqueue.enqueue_after_commit([job for job, is_new in answers if is_new])
     return answers
 
 

@@ -168,7 +168,7 @@ def _is_as_left(key: str, changes: taking_back.Changes) -> bool:
 
 
 def _take_back(key: str, changes: taking_back.Changes, actor: str) -> None:
-    """The task's next run is counted from now: runs that it has missed since are not made up for."""
+    """If its times change, the next run is counted from now: runs that it has missed since are not made up for."""
     task = CronTask.objects.select_for_update().get(pk=key)
     before = _settings_of(task)
     for name, value in taking_back.fields_before(changes).items():

@@ -1,5 +1,6 @@
 """Cron tasks, and what became of each of their firings."""
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.db import models
@@ -66,12 +67,22 @@ class CronTask(models.Model):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save, and compute the next firing from now if a field that it depends on has changed."""
+        """Save, and compute the next firing from now if a field that it depends on has changed.
+
+        Otherwise it stays, for it may be due. Lock the row first: the scheduler moves it on.
+        """
         if "update_fields" not in kwargs:
-            self.next_fire_at = next_match(self.expression, self.time_zone, timezone.now()) if self.enabled else None
+            self.next_fire_at = self._find_next() if self.enabled else None
             if self.enabled:
                 self.disabled_until, self.disabled_reason = None, ""
         super().save(*args, **kwargs)
+
+    def _find_next(self) -> datetime:
+        alike = CronTask.objects.filter(
+            pk=self.pk, enabled=True, expression=self.expression, time_zone=self.time_zone, next_fire_at__isnull=False
+        )
+        stored = alike.values_list("next_fire_at", flat=True).first()
+        return stored or next_match(self.expression, self.time_zone, timezone.now())
 
 
 class FiringOutcome(models.TextChoices):

@@ -151,6 +151,25 @@ def test_a_task_that_is_edited_after_it_was_read_fires_as_it_stands(redis: Redis
     assert job.audit_trail.get().reason == "cron 0 0 1 1 *"
 
 
+def test_a_task_that_is_edited_when_it_is_due_fires_all_the_same(redis: Redis) -> None:
+    """Unless it was given other times, which count from then."""
+    now = timezone.now()
+    tasks = CronTask.objects.filter(name="event-expiration")
+    tasks.update(next_fire_at=now - timedelta(seconds=5))
+    edited = tasks.get()
+    edited.priority = Priority.LOW
+    edited.save()
+
+    (job,) = firing.fire_due(now)
+    assert job.priority == Priority.LOW
+
+    tasks.update(next_fire_at=now - timedelta(seconds=5))
+    edited = tasks.get()
+    edited.expression = "30 4 2 1 *"
+    edited.save()
+    assert firing.fire_due(now) == []
+
+
 @pytest.mark.parametrize("what", ["enabled again", "counted anew"])
 def test_the_next_run_is_computed_by_the_task_as_it_stands(redis: Redis, what: str) -> None:
     """Somebody edits the expression after the scheduler has read it, and the time that it had stays the same."""

@@ -128,7 +128,15 @@ class HandlerForm(GuardedModelForm):
             for field in self.channel.fields:
                 if field.secret and self.instance.secrets.get(field.name) and not cleaned.get(PREFIX + field.name):
                     self.add_error(PREFIX + field.name, gettext("The receiver is another one: enter this again."))
+        if self.errors:
+            self._ask_for_secrets()
         return cleaned
+
+    def _ask_for_secrets(self) -> None:
+        """A refused form keeps what was typed, but for secrets: a blank one would keep the stored secret."""
+        for field in self.channel.fields:
+            if field.secret and self.cleaned_data.get(PREFIX + field.name):
+                self.add_error(PREFIX + field.name, gettext("Nothing was saved: enter this again."))
 
     def _has_changed(self, field: Field) -> bool:
         return bool(self.cleaned_data.get(PREFIX + field.name, "") != self.instance.config.get(field.name, ""))

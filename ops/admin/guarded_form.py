@@ -69,8 +69,13 @@ class GuardedForm(forms.Form):
         return cleaned
 
     def overwrites(self, stored: Stored) -> bool:
-        """Whether what was entered differs from what is stored: the second press of a double click does not."""
-        return bool(set(self.changed_data) - _NO_VALUES) or "reset" in self.data
+        """Whether what was entered differs from what is stored: the second press of a double click does not.
+
+        Where a button resets all fields, what they contain does not count.
+        """
+        if "reset" in self.data:
+            return any(value not in (None, "") for value in stored.values.values())
+        return bool(set(self.changed_data) - _NO_VALUES)
 
     def _explain(self, stored: Stored, since: int) -> list[str]:
         later = OperatorAction.objects.filter(pk__gt=since, link=stored.link).order_by("-pk")[:MOST_READ]

@@ -208,6 +208,33 @@ def test_a_form_is_saved_after_other_things_were_changed(row: Row, admin_client:
     assert "opened" not in read(admin_client, "/admin/jobs/auditentry/")
 
 
+@pytest.mark.parametrize("name", ["job type", "main API limits"])
+def test_a_reset_is_refused_only_if_it_undoes_a_change(name: str, admin_client: Client, redis: Redis) -> None:
+    row = FORMS[name]
+    page = row.page()
+    none = row.stored()
+    admin_client.post(page, fill_in(read(admin_client, page), "opened", **row.typed))
+    opened = fill_in(read(admin_client, page), "opened", reset="1", reason="as before")
+    row.other(admin_client, page)
+    by_bob = row.stored()
+
+    assert (admin_client.post(page, opened).status_code, row.stored()) == (200, by_bob)
+    opened = fill_in(read(admin_client, page), "opened", reset="1", reason="as before")
+    for _ in range(2):  # a double click
+        assert (admin_client.post(page, opened).status_code, row.stored()) == (302, none)
+
+
+def test_a_secret_that_was_typed_into_a_refused_form_is_asked_for_again(admin_client: Client, redis: Redis) -> None:
+    """No page shows it; a blank field would keep the old one."""
+    page = FORMS["alert handler"].page()
+    typed = {"channel_secret": "a-new-secret-of-ours", "time_zone": "No/Where"}
+
+    refused = admin_client.post(page, fill_in(read(admin_client, page), "opened", **typed)).content.decode()
+
+    assert "Nothing was saved: enter this again." in refused
+    assert "a-new-secret-of-ours" not in refused
+
+
 def test_a_user_who_logs_in_meanwhile_is_saved(admin_client: Client, redis: Redis) -> None:
     """Nor does the form overwrite the password that somebody else has set."""
     page = FORMS["user"].page()

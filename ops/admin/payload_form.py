@@ -42,7 +42,7 @@ class MomentInput(UnfoldAdminTextInputWidget):
         if isinstance(value, str):  # from an address
             with suppress(ValueError):
                 value = read_moment(value)
-        if not isinstance(value, datetime):
+        if not isinstance(value, datetime) or not YEARS[0] <= value.year <= YEARS[1]:
             return str(value) if value else None
         local = timezone.localtime(value) if timezone.is_aware(value) else value
         return local.replace(tzinfo=None).isoformat(timespec="seconds")

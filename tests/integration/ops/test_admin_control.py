@@ -83,6 +83,8 @@ def test_the_form_is_filled_in_with_the_pause_that_there_is(person: Client, redi
     assert "Replace the pause" in page(person, f"{PAUSES}?what=campaign:c%201/2")
     for odd in ("campaign:c-9", "queue:%00", "moon:x", "x"):
         assert "Replace the pause" not in page(person, f"{PAUSES}?what={odd}")
+    for odd in ("9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00%2B12:00"):
+        assert "Paused now" in page(person, f"{PAUSES}?what=queue:low&until={odd}")
 
 
 def test_a_pause_is_shown_on_every_page_until_resumed(person: Client, redis: Redis) -> None:

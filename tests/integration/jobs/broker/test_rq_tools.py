@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import django_rq
 import pytest
@@ -12,7 +13,7 @@ from redis import Redis
 from rq.job import Job as RQJob
 from rq.queue import Queue as RQQueue
 from rq.registry import StartedJobRegistry, clean_registries
-from rq.worker import SimpleWorker
+from rq.worker import SimpleWorker, Worker
 
 from jobs import pauses, service
 from jobs.broker import enqueue, keys
@@ -45,6 +46,19 @@ def test_rqstats_and_rqsuspend_work(start: Start, redis: Redis, capsys: pytest.C
     assert state_of(job) == "QUEUED"
     call_command("rqresume")
     wait_until(lambda: state_of(job) != "QUEUED", what="it was taken")
+
+
+def test_a_look_at_workers_leaves_the_timeout_of_the_connections(redis: Redis) -> None:
+    """RQ would raise it to seven minutes for all later connections of the pool: a page would wait as long for Redis."""
+    queue = django_rq.get_queue("normal")
+    SimpleWorker([queue.name], name="seen", connection=redis).register_birth()
+
+    for connection in (queue.connection, keys.redis()):
+        (found,) = Worker.all(connection=connection)
+        assert (found.name, type(found).__name__) == ("seen", "Worker")
+        assert isinstance(found, Worker)
+        later: Any = connection.connection_pool.make_connection()
+        assert later.socket_timeout == keys.TIMEOUT_SECONDS
 
 
 def test_rq_requeue_starts_nothing(redis: Redis, sandbox: SandboxApi) -> None:

@@ -60,6 +60,7 @@ class Cycles:
         self._threads: Threads[Group, Ending] = Threads(run_group, self._lead)
         self._ahead = 0  # groups that the last cycle might claim ahead
         self._is_fast = False  # all in flight were fast then
+        self._is_sqlite = connections[DEFAULT_DB_ALIAS].vendor == "sqlite"  # its statements share the GIL with handlers
         self._is_quiet = False  # threads may have left ends to the main thread without waking it
         self.recorder = Recorder(worker, mirror, connection, self.in_flight, self.fetch, self._threads.submit)
         self.lock = threading.RLock()  # held during a cycle
@@ -198,9 +199,11 @@ class Cycles:
         self._finish()
         self._mirror.has_more = False
         idle, takes = self._concurrency - len(self.in_flight), self.takes
-        ahead = self.in_flight.count_ahead(self._concurrency) if takes and limit is None else 0
+        self._is_fast = self.in_flight.all_fast()
+        is_ahead = takes and limit is None and not (self._is_fast and self._is_sqlite)
+        ahead = self.in_flight.count_ahead(self._concurrency) if is_ahead else 0
         self._is_quiet = bool(self._ahead or ahead)
-        self._ahead, self._is_fast = ahead, self.in_flight.all_fast()
+        self._ahead = ahead
         away: list[RedisError] = []  # finished jobs are recorded even if Redis is down
         with _deferring(away):
             if first:

@@ -193,8 +193,8 @@ class InFlight:
     def count_ahead(self, threads: int) -> int:
         """How many groups may be claimed beyond one per thread: what these threads finish in AHEAD_MS.
 
-        None unless everything in flight is short. One group per thread if all are fast: they run while the ends of
-        those before are recorded.
+        None unless everything in flight is short. One group per thread if all are fast: they run while another
+        process records the ends of those before.
         """
         if self.all_fast():
             return threads

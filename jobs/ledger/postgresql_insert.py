@@ -19,7 +19,8 @@ _OF_ENTRY: Final = ("actor", "reason", "details", "action_id")  # the rest of an
 _SENT: Final = (*_OF_JOB, *_OF_ENTRY)
 _TYPES: Final = {**TYPES, "details": "jsonb", "action_id": "bigint"}
 _PAYLOAD: Final = _OF_JOB.index("payload")
-_values_of: Final = attrgetter(*_OF_JOB)
+_OF_EACH_JOB: Final = [attrgetter(name) for name in _OF_JOB]
+_OF_EACH_ENTRY: Final = [attrgetter(name) for name in _OF_ENTRY]
 
 
 def insertion_of(jobs: Collection[Job], entries: Sequence[Entry]) -> tuple[str, Sequence[Any]]:
@@ -28,22 +29,21 @@ def insertion_of(jobs: Collection[Job], entries: Sequence[Entry]) -> tuple[str, 
     What all jobs share is sent once, and the rest as one JSON text, whose columns cost as much as indexes. A job that
     comes alone needs none.
     """
-    rows = [_row_of(job, entry) for job, entry in zip(jobs, entries, strict=True)]
-    if len(rows) == 1:
-        return _insert(()), msgspec.to_builtins(rows[0])
-    columns = list(zip(*rows, strict=True))
-    differ = [values.count(values[0]) < len(rows) for values in columns]
+    columns = _columns_of(jobs, entries)
+    if len(entries) == 1:
+        return _insert(()), msgspec.to_builtins([values[0] for values in columns])
+    differ = [values.count(values[0]) < len(values) for values in columns]
     shared = [values[0] for values, it_differs in zip(columns, differ, strict=True) if not it_differs]
     names = tuple(compress(_SENT, differ))
     own = _as_records(names, zip(*compress(columns, differ), strict=True))
     return _insert(names), [*msgspec.to_builtins(shared), own]
 
 
-def _row_of(job: Job, entry: Entry) -> list[Any]:
-    """The values of _SENT; the payload as JSON, because 1 and True are equal."""
-    values = [*_values_of(job), entry.actor, entry.reason, entry.details, entry.action_id]
-    values[_PAYLOAD] = as_json(values[_PAYLOAD])
-    return values
+def _columns_of(jobs: Collection[Job], entries: Sequence[Entry]) -> list[list[Any]]:
+    """The values of _SENT; the payload as JSON, because 1 and True are equal. Lists of rows would be more garbage."""
+    columns = [list(map(of_job, jobs)) for of_job in _OF_EACH_JOB]
+    columns[_PAYLOAD] = list(map(as_json, columns[_PAYLOAD]))
+    return columns + [list(map(of_entry, entries)) for of_entry in _OF_EACH_ENTRY]
 
 
 def _as_records(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

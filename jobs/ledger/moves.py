@@ -74,7 +74,8 @@ def create_many(
             stored |= {key: job for key, job in wanted.items() if key in new}
             known = wanted.keys() - new
             if known:
-                stored |= {job.unique_key: job for job in Job.objects.filter(unique_key__in=known)}
+                # The caller's own stays, if an earlier batch has stored it.
+                stored = {job.unique_key: job for job in Job.objects.filter(unique_key__in=known)} | stored
     announce(noted)
     return stored
 

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from django.utils import timezone
 from redis import Redis
+from rq.job import Job as RQJob
 
 from jobs import service
 from jobs.broker import keys
 from jobs.engine.worker import attempt
 from jobs.errors import InvalidJob
+from jobs.ledger import moves
 from jobs.models import AuditEntry, Job
 from jobs.registry import type_named
 from jobs.service import Submission
@@ -104,6 +106,20 @@ def test_the_same_work_twice_is_one_job(redis: Redis) -> None:
     assert (new, newer) == (True, False)
     assert again.id == first.id != other.id
     assert AuditEntry.objects.filter(job=first).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_work_twice_in_a_long_list_is_one_new_job(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if it is written in two batches: the first one is new, and enqueued."""
+    monkeypatch.setattr(moves, "BATCH", 2)
+    due = timezone.now()
+    wanted = [submission(due_at=due, subject=subject) for subject in ("a", "b", "a", "c")]
+
+    answers = service.submit_many(wanted, actor="test")
+
+    assert [is_new for _, is_new in answers] == [True, True, False, True]
+    assert answers[0][0].pk == answers[2][0].pk
+    assert all(redis.exists(RQJob.key_for(str(job.pk))) for job, _ in answers)
 
 
 @pytest.mark.django_db

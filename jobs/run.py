@@ -219,6 +219,9 @@ class Triggers(Protocol):
     def begin(self, job_id: str, position: int, attempt: int, *, again: bool = False) -> None:
         """A step begins: from now on, its request may be sent. `again`: an earlier one may have been carried out."""
 
+    def take_over(self, job_id: str, position: int, attempt: int) -> None:
+        """This attempt knows how a request ended that an earlier one has begun: `end` records it then."""
+
     def take_back(self, job_id: str, position: int, attempt: int, state: StepState) -> None:
         """The request of a step that has begun was clearly not carried out: the step is as before."""
 

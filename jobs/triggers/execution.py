@@ -127,6 +127,11 @@ class Execution:
         note = "the event is completed" if self._is_sure else "the event is no longer overdue: it counts as completed"
         if self._completion.operation == COMPLETE:
             note += "; how many of its effects were executed is unknown"
+        self._end_completion(note)
+
+    def _end_completion(self, note: str) -> None:
+        """It is done. If it was by a request of ours, a retry then sends the effects that have failed."""
+        self._run.triggers.take_over(self._run.job_id, self._completion.position, self._run.attempt)
         self._completion = self._end(self._completion, StepState.DONE, note)
 
     def _execute(self, step: Step) -> Step:
@@ -227,6 +232,8 @@ class Execution:
 
         An event that is not listed as overdue may have been moved: it is not completed.
         """
+        if self._event is not None:
+            self._end_completion("the event is completed")
         gone = "which is gone" if self._is_sure else "which is not listed as overdue any more"
         raise PermanentError(self._describe_failures("which is completed" if self._event else gone))
 

@@ -131,6 +131,15 @@ def end(job_id: str, position: int, attempt: int, state: StepState, note: str = 
     _record(job_id, position, attempt, answered=not unknown, state=state, note=kept, **unknown)
 
 
+def take_over(job_id: str, position: int, attempt: int) -> None:
+    """This attempt knows how a request ended that an earlier one has begun: `end` records it then.
+
+    A step that nobody has begun stays as it is: what it would have done was done by others.
+    """
+    begun = TriggerStep.objects.filter(job_id=UUID(job_id), position=position, attempt__lt=attempt)
+    begun.filter(state__in=(StepState.SENDING, StepState.UNKNOWN)).update(attempt=attempt)
+
+
 def take_back(job_id: str, position: int, attempt: int, state: StepState) -> None:
     """The request of a step that has begun was clearly not carried out: the step is as before, and nothing is open."""
     _record(job_id, position, attempt, answered=True, state=state)

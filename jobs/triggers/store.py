@@ -43,6 +43,10 @@ class DatabaseTriggers:
         """A step begins: from now on, its request may be sent. `again`: an earlier one may have been carried out."""
         steps.begin(job_id, position, attempt, again=again)
 
+    def take_over(self, job_id: str, position: int, attempt: int) -> None:
+        """This attempt knows how a request ended that an earlier one has begun: `end` records it then."""
+        steps.take_over(job_id, position, attempt)
+
     def take_back(self, job_id: str, position: int, attempt: int, state: StepState) -> None:
         """The request of a step that has begun was clearly not carried out: the step is as before."""
         steps.take_back(job_id, position, attempt, state)

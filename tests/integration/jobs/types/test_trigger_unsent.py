@@ -232,6 +232,24 @@ def test_refused_effects_of_a_completed_event_are_a_dead_letter(today: SandboxAp
     assert (job.state, "0 of 2 effects executed" in job.error) == (State.DEAD, True)
 
 
+@pytest.mark.parametrize("refused_ones", [1, 2])
+def test_what_was_refused_is_sent_by_a_retry_though_the_completion_had_no_answer(
+    today: SandboxApi, refused_ones: int
+) -> None:
+    """The next attempt sees that the event is completed, and remembers it: the retry only sends what has failed."""
+    ids = plant_effects(today, "PRE", "POST")
+    plant_effects(today, *("PRE", "POST")[:refused_ones], fails="it has no target")
+    today.control("POST", "faults", {"operations": ["expireEvent"], "replies": [{"status": 503, "body": "no"}]})
+    job = run(trigger_job())
+    assert (job.state, is_completed(today), len(executed(today))) == (State.RETRYING, True, 2 - refused_ones)
+    job = again(job)
+    assert (job.state, states_of(job)[-1]) == (State.DEAD, "done")
+    plant_effects(today, "PRE", "POST", fails="")
+    job = again(job)
+
+    assert (job.state, sorted(executed(today))) == (State.SUCCEEDED, ids)
+
+
 def test_an_event_whose_effects_were_executed_is_completed_though_it_is_not_listed(today: SandboxApi) -> None:
     """It was moved, and the main API lists overdue events only by now: that it is not listed says nothing."""
     ids = plant_effects(today, "PRE", "POST")

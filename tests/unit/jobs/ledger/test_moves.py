@@ -176,8 +176,9 @@ def test_entries_are_written_in_their_order(numbers: tuple[int, ...]) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_moves_are_announced_in_order_and_once_whenever_they_are_said() -> None:
+def test_moves_are_announced_in_order_and_once_whenever_they_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """With `later`, while the database works on the next ones; at once if a job goes on, which the caller needs."""
+    monkeypatch.setattr(moves, "MANY", 1)
     later, said = Later(), list[tuple[str, str]]()
 
     def note(moves: list[Any], **_: Any) -> None:

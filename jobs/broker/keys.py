@@ -73,13 +73,13 @@ def odd(ids: Any) -> list[bytes]:
 
 def uuid_of(text: str) -> UUID | None:
     """The id of one of our jobs, as we write it into Redis; None for any other text."""
-    return UUID(text) if is_job_id(text) else None
+    return UUID(text) if is_our_id(text) else None
 
 
-def is_job_id(text: str) -> bool:
+def is_our_id(text: str) -> bool:
     """Whether `uuid_of` has one, at a tenth of its cost.
 
-    >>> is_job_id("0190f1c2-0000-7000-8000-000000000000"), is_job_id("0190F1C2-0000-7000-8000-000000000000")
+    >>> is_our_id("0190f1c2-0000-7000-8000-000000000000"), is_our_id("0190F1C2-0000-7000-8000-000000000000")
     (True, False)
     """
     return bool(_JOB_ID(text))

@@ -117,7 +117,7 @@ class Rescuer:
         until = (now - settings.LEASE).timestamp()
         fetched: Any = self._connection.zrangebyscore(keys.TAKEN, "-inf", until, 0, BATCH)
         if fetched:
-            ids = [i for i in keys.texts(fetched) if keys.is_job_id(i)]
+            ids = [i for i in keys.texts(fetched) if keys.is_our_id(i)]
             enqueue.enqueue(list(Job.objects.in_state(State.QUEUED).filter(id__in=ids)))
             self._connection.zrem(keys.TAKEN, *fetched)
 

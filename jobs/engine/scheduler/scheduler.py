@@ -151,7 +151,7 @@ class Scheduler(RQScheduler):
                 self.connection.zrem(keys.SCHEDULED, *odd)
                 move_aside(odd, "its ID is not valid UTF-8", self.connection)
             ids = keys.texts(found)
-            known = [i for i in ids if keys.is_job_id(i)]
+            known = [i for i in ids if keys.is_our_id(i)]
             queued = moves.queue_due(known, actor=actors.SCHEDULER, reason="due", now=now)
             enqueue.enqueue(queued)
             ours = self._unschedule(set(known) - {job.id for job in queued}, dict(scheduled))

@@ -156,7 +156,7 @@ class RQMirror:
         """The fetched groups without IDs that no row can have, which other code must have written."""
         ours, unknown = [], []
         for rank, *ids in groups:
-            known = [i for i in keys.texts(ids) if keys.is_job_id(i)]
+            known = [i for i in keys.texts(ids) if keys.is_our_id(i)]
             if len(known) < len(ids):
                 unknown += [i for i in ids if i.decode(errors="replace") not in known]
             if known:
@@ -285,7 +285,7 @@ def forget_gone(queue: str, connection: Redis) -> None:
             gone = [c for c, exists in zip(composites, pipeline.execute(), strict=True) if not exists]
         if gone:
             connection.zrem(key, *gone)
-            restore({i for c in gone if keys.is_job_id(i := c.partition(":")[0])}, connection)
+            restore({i for c in gone if keys.is_our_id(i := c.partition(":")[0])}, connection)
 
 
 def trim(queue: str, connection: Redis) -> None:

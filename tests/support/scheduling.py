@@ -12,8 +12,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 #: The tests of these folders share what takes long to start.
 TOGETHER: Final = ("tests/integration/ops/browser/",)
-#: These wait for processes, clocks and stores most of the time.
-WAITING: Final = ("tests/acceptance/", "tests/integration/jobs/")
+#: These wait for processes, clocks and stores most of the time; each folder is spread over this part of the run.
+#: The longest ones begin early enough to end with the others.
+WAITING: Final = {"tests/acceptance/": 0.85, "tests/integration/jobs/": 1.0}
 
 
 class ByFolder(LoadScopeScheduling):
@@ -29,7 +30,7 @@ def in_order(items: Sequence[pytest.Item]) -> list[pytest.Item]:
     Tests that wait are spread among those that calculate, so that there is always something to calculate.
     """
     alone = [item for item in items if item.nodeid.startswith(TOGETHER)]
-    waiting = [item for item in items if item.nodeid.startswith(WAITING)]
     others = [item for item in items if not item.nodeid.startswith((*TOGETHER, *WAITING))]
-    placed = [(n / len(part), item) for part in (waiting, others) for n, item in enumerate(part)]
+    parts = [([item for item in items if item.nodeid.startswith(folder)], share) for folder, share in WAITING.items()]
+    placed = [(share * n / len(part), item) for part, share in (*parts, (others, 1.0)) for n, item in enumerate(part)]
     return [*alone, *(item for _, item in sorted(placed, key=lambda place: place[0]))]

@@ -3,12 +3,9 @@ import django.utils.timezone
 from django.db import migrations, models
 
 import jobs.models.job
-from scheduler_project.migration_operations import AddIndexOnline
 
 
 class Migration(migrations.Migration):
-    atomic = False
-
     dependencies = [
         ("jobs", "0028_schedule_household_clock"),
     ]
@@ -99,20 +96,6 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.DO_NOTHING,
                 related_name="entries",
                 to="jobs.jobaction",
-            ),
-        ),
-        AddIndexOnline(
-            model_name="auditentry",
-            index=models.Index(
-                condition=models.Q(("actor__startswith", "user:"), ("action__isnull", True)),
-                fields=["id"],
-                name="audit_single_by_people",
-            ),
-        ),
-        AddIndexOnline(
-            model_name="auditentry",
-            index=models.Index(
-                condition=models.Q(("action__isnull", False)), fields=["action", "id"], name="audit_of_actions"
             ),
         ),
     ]

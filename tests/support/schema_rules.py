@@ -49,6 +49,17 @@ def faults_of(migration: Migration, state: ProjectState) -> list[str]:
     return faults
 
 
+def half_done_of(migration: Migration) -> list[str]:
+    """The operations that an interruption leaves done, after which the migration cannot be run again."""
+    return [] if migration.atomic else [o.describe() for o in migration.operations if not _can_be_run_again(o)]
+
+
+def _can_be_run_again(operation: Operation) -> bool:
+    if isinstance(operation, SeparateDatabaseAndState):
+        return all(map(_can_be_run_again, operation.database_operations))
+    return isinstance(operation, (*ONLINE, AlterModelOptions, AlterModelManagers))
+
+
 def _faults(operation: Operation, migration: Migration, state: ProjectState) -> Iterator[str]:
     if isinstance(operation, ONLINE):
         if migration.atomic:

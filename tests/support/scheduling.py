@@ -13,8 +13,8 @@ from xdist.scheduler import LoadScopeScheduling
 #: The tests of these folders share what takes long to start.
 TOGETHER: Final = ("tests/integration/ops/browser/",)
 #: These wait for processes, clocks and stores most of the time; each folder is spread over this part of the run.
-#: The longest ones begin early enough to end with the others.
-WAITING: Final = {"tests/acceptance/": 0.85, "tests/integration/jobs/": 1.0}
+#: At the end only short ones are left, or the others would wait for a long one.
+WAITING: Final = {"tests/acceptance/": 0.8, "tests/integration/jobs/": 0.95}
 
 
 class ByFolder(LoadScopeScheduling):

@@ -61,11 +61,11 @@ class CronTaskForm(GuardedModelForm):
 
     def _post_clean(self) -> None:
         """Report an expression, time zone, type or payload that can never fire under its field."""
-        super()._post_clean()  # type: ignore[misc]
+        super()._post_clean()  # type: ignore[misc]  # of the form it is mixed into
         try:
             cron_tasks.validate(self.instance)
         except forms.ValidationError as bad:
-            self._update_errors(bad)  # type: ignore[attr-defined]
+            self._update_errors(bad)  # type: ignore[attr-defined]  # the same
 
     def clean_disabled_until(self) -> Any:
         """Only a new value must be in the future."""

@@ -63,8 +63,8 @@ class GuardedForm(forms.Form):
         opened = str(cleaned.pop("opened", ""))
         since, _, digest = opened.partition(".")
         if self.stored and digest and digest != _digest(self.stored.values) and self.overwrites(self.stored):
-            self.data = self.data.copy()  # type: ignore[attr-defined]
-            self.data["opened"] = self.initial["opened"]  # type: ignore[index]
+            self.data = self.data.copy()  # type: ignore[attr-defined]  # of the class it is mixed into
+            self.data["opened"] = self.initial["opened"]  # type: ignore[index]  # a copy is a QueryDict that takes values
             self.add_error(None, self._explain(self.stored, read_key(since) or 0))
         return cleaned
 
@@ -128,24 +128,24 @@ class GuardedAdmin:
     """Mixin for a model whose form is a GuardedModelForm."""
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.guard(request, obj, super().get_fieldsets(request, obj))  # type: ignore[misc]
+        return self.guard(request, obj, super().get_fieldsets(request, obj))  # type: ignore[misc]  # of the class it is mixed into
 
     def guard(self, request: HttpRequest, obj: Any, plain: Any) -> Any:
         """Add the hidden field to fieldsets, for those who may save."""
         fieldsets = [(name, dict(options)) for name, options in plain]
-        if obj is not None and self.has_change_permission(request, obj):  # type: ignore[attr-defined]
+        if obj is not None and self.has_change_permission(request, obj):  # type: ignore[attr-defined]  # of the class it is mixed into
             options = fieldsets[-1][1]
             options["fields"] = [*options["fields"], "opened"]
         return fieldsets
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Locked while a form is saved: of two at the same time, the second sees what the first has saved."""
-        found = super().get_object(request, object_id, from_field)  # type: ignore[misc]
+        found = super().get_object(request, object_id, from_field)  # type: ignore[misc]  # of the class it is mixed into
         if found is None or request.method != "POST" or not transaction.get_connection().in_atomic_block:
             return found
         manager: Manager[Model] = type(found).objects
         list(manager.select_for_update().filter(pk=found.pk).values_list("pk"))
-        return super().get_object(request, object_id, from_field)  # type: ignore[misc]
+        return super().get_object(request, object_id, from_field)  # type: ignore[misc]  # of the class it is mixed into
 
 
 def _stamp(stored: Stored) -> str:

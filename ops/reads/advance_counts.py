@@ -1,5 +1,6 @@
 """How far an advance is, or its part in one town: its jobs, counted by their states."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from typing import Final
 
@@ -8,12 +9,12 @@ from jobs.states import ENDED, State
 LIVE: Final = tuple(state for state in State if state not in ENDED)
 
 
-class ByState:
+class ByState(ABC):
     """Jobs that are counted by their states."""
 
     @property
-    def counts(self) -> Counter[State]:
-        raise NotImplementedError
+    @abstractmethod
+    def counts(self) -> Counter[State]: ...
 
     @property
     def total(self) -> int:

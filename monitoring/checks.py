@@ -80,7 +80,7 @@ _for_pages = lazy(_write, str)  #: translated when a page shows it; /health is f
 
 
 @dataclass
-class Redis(Check):
+class RedisCheck(Check):
     """Writes, because a replica or a full Redis still answers reads."""
 
     critical = True
@@ -94,7 +94,7 @@ class Redis(Check):
 
 
 @dataclass
-class Subscriber(Check):
+class SubscriberCheck(Check):
     """An active listener that is subscribed to the campaigns' channels."""
 
     def check_component(self) -> None:
@@ -107,7 +107,7 @@ class Subscriber(Check):
 
 
 @dataclass
-class RQQueue(Check):
+class QueueCheck(Check):
     """Jobs by state, and the share of dead letters in the last hour."""
 
     def check_component(self) -> None:
@@ -138,7 +138,7 @@ class RQQueue(Check):
 
 
 @dataclass
-class Api(Check):
+class ApiCheck(Check):
     """The main API: down unless it answers as GraphQL does, degraded if it refuses our credential or has no room."""
 
     def check_component(self) -> None:
@@ -161,7 +161,7 @@ class Api(Check):
 
 
 @dataclass
-class Database(Check):
+class DatabaseCheck(Check):
     """Writes and rolls back, because a replica, a full disk or a read-only file still answers reads."""
 
     critical = True
@@ -177,7 +177,7 @@ class Database(Check):
 
 
 @dataclass
-class Worker(Check):
+class WorkerCheck(Check):
     """Workers with a recent heartbeat; with `host` only those on that host."""
 
     host: str = ""
@@ -194,7 +194,7 @@ class Worker(Check):
 
 
 @dataclass
-class Scheduler(Check):
+class SchedulerCheck(Check):
     """An active scheduler."""
 
     def check_component(self) -> None:
@@ -205,7 +205,7 @@ class Scheduler(Check):
 
 
 @dataclass
-class Monitor(Check):
+class MonitorCheck(Check):
     """An active monitor."""
 
     def check_component(self) -> None:
@@ -215,7 +215,7 @@ class Monitor(Check):
 
 
 @dataclass
-class CircuitBreaker(Check):
+class BreakerCheck(Check):
     """The circuit breaker of the main API: degraded while it is not closed."""
 
     def check_component(self) -> None:
@@ -230,7 +230,7 @@ class CircuitBreaker(Check):
 
 
 @dataclass
-class WorldClocks(Check):
+class WorldClocksCheck(Check):
     """Which campaigns' time moves by itself: a note, so that nobody overlooks it. Failed steps raise alerts."""
 
     def check_component(self) -> None:
@@ -239,7 +239,7 @@ class WorldClocks(Check):
 
 
 @dataclass
-class Migrations(Check):
+class MigrationsCheck(Check):
     critical = True
 
     def check_component(self) -> None:
@@ -252,22 +252,22 @@ class Migrations(Check):
 
 #: The components of /health, under the predecessor's names.
 CHECKS: Final[dict[str, Check]] = {
-    "redis": Redis(),
-    "redisSubscriber": Subscriber(),
-    "rqQueue": RQQueue(),
-    "api": Api(),
-    "database": Database(),
-    "worker": Worker(),
-    "scheduler": Scheduler(),
-    "circuitBreaker": CircuitBreaker(),
-    "worldClocks": WorldClocks(),
+    "redis": RedisCheck(),
+    "redisSubscriber": SubscriberCheck(),
+    "rqQueue": QueueCheck(),
+    "api": ApiCheck(),
+    "database": DatabaseCheck(),
+    "worker": WorkerCheck(),
+    "scheduler": SchedulerCheck(),
+    "circuitBreaker": BreakerCheck(),
+    "worldClocks": WorldClocksCheck(),
 }
 #: The components of /health/ready.
-NEEDED: Final[dict[str, Check]] = {"redis": Redis(), "database": Database(), "migrations": Migrations()}
+NEEDED: Final[dict[str, Check]] = {"redis": RedisCheck(), "database": DatabaseCheck(), "migrations": MigrationsCheck()}
 #: The components of `manage.py healthcheck ROLE`; a container's worker must run in that container.
 ROLES: Final[dict[str, tuple[str, Check]]] = {
-    "worker": ("worker", Worker(host=socket.gethostname())),
-    "scheduler": ("scheduler", Scheduler()),
-    "listener": ("redisSubscriber", Subscriber()),
-    "monitor": ("monitor", Monitor()),
+    "worker": ("worker", WorkerCheck(host=socket.gethostname())),
+    "scheduler": ("scheduler", SchedulerCheck()),
+    "listener": ("redisSubscriber", SubscriberCheck()),
+    "monitor": ("monitor", MonitorCheck()),
 }

@@ -66,7 +66,7 @@ class Monitor:
         self._redis_answers = True
         self._renewed_at = self._looked_at = self._cleaned_at = float("-inf")
         self._targets: dict[str, Target] = {}
-        self._outage: Outage | None = None
+        self._outage: OutageAlert | None = None
 
     def poll(self) -> float:
         """Run one round and return the seconds until the next. Raises StopRequested and django.db's errors."""
@@ -163,7 +163,7 @@ class Monitor:
         """Notify each target that was known last, once, that the database is down."""
         gone = self._conditions.since_down("database", down=True) >= self._conditions.gone_s
         if self._outage is None and gone:
-            self._outage = Outage(found["database"].message, now)
+            self._outage = OutageAlert(found["database"].message, now)
         if self._outage:
             self._outage.notify(self._targets)
         return EVERY_S
@@ -181,7 +181,7 @@ class Monitor:
         Delivery.objects.filter(pk__in=list(sent[:DELETED])).delete()
 
 
-class Outage:
+class OutageAlert:
     """The alert about a database that is down: sent from memory, one thread per target, until it arrives."""
 
     def __init__(self, reason: str, began: datetime) -> None:

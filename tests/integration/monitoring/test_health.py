@@ -118,7 +118,7 @@ def test_the_main_api_is_up_if_it_answers_as_graphql(
         receiver.answer, receiver.statuses = answer, [status]
         settings.API_URL = receiver.url
 
-        found = health.examine(checks.Api())
+        found = health.examine(checks.ApiCheck())
 
     assert found.status == expected
     assert words in found.message
@@ -193,7 +193,7 @@ def test_dead_letters_of_the_last_hour_degrade_the_queue(redis: Redis, dead: int
     for outcome, jobs in (("DEAD", dead), ("SUCCEEDED", 100 - dead)):
         OutcomeMinute.objects.create(minute=minute, type="X", outcome=outcome, shard=0, jobs=jobs, **times)
 
-    found = health.examine(checks.RQQueue())
+    found = health.examine(checks.QueueCheck())
 
     assert found.status == status
 

@@ -39,10 +39,10 @@ def read_only_database() -> Iterator[None]:
 
 def test_a_read_only_database_is_down() -> None:
     """A query alone would find it healthy."""
-    checks.Database().check_component()
+    checks.DatabaseCheck().check_component()
 
     with read_only_database(), pytest.raises(Exception, match=r"read.?only"):
-        checks.Database().check_component()
+        checks.DatabaseCheck().check_component()
 
 
 def test_a_monitor_that_stands_still_within_a_round_takes_no_database_down() -> None:
@@ -56,7 +56,7 @@ def test_a_monitor_that_stands_still_within_a_round_takes_no_database_down() -> 
         with monitor.cursor() as cursor:
             cursor.execute("SELECT name FROM monitoring_monitorstate FOR UPDATE")
 
-        checks.Database().check_component()
+        checks.DatabaseCheck().check_component()
     finally:
         monitor.close()
 
@@ -69,7 +69,7 @@ def test_a_redis_that_refuses_writes_is_down(settings: Settings, cause: str) -> 
     server = RedisServer(free_port(), f"{cause}-{free_port()}")
     settings.REDIS_URL = server.url
     try:
-        checks.Redis().check_component()
+        checks.RedisCheck().check_component()
         client = Redis.from_url(server.url)
         if cause == "replica":
             client.replicaof("127.0.0.1", free_port())
@@ -77,7 +77,7 @@ def test_a_redis_that_refuses_writes_is_down(settings: Settings, cause: str) -> 
             client.config_set("maxmemory", 1)
 
         with pytest.raises(Exception, match=r"replica|maxmemory"):
-            checks.Redis().check_component()
+            checks.RedisCheck().check_component()
     finally:
         server.stop()
 
@@ -87,10 +87,10 @@ def test_a_read_only_store_fails_health_and_readiness(
 ) -> None:
     """503 from both: nothing can be accepted."""
 
-    def refuse(_self: checks.Database) -> None:
+    def refuse(_self: checks.DatabaseCheck) -> None:
         raise RuntimeError("cannot execute UPDATE in a read-only transaction")
 
-    monkeypatch.setattr(checks.Database, "check_component", refuse)
+    monkeypatch.setattr(checks.DatabaseCheck, "check_component", refuse)
     health.HEALTH.forget()
     health.READINESS.forget()
 

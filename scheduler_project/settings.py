@@ -201,6 +201,7 @@ RQ_SHOW_ADMIN_LINK = False
 
 # Unfold takes callbacks as dotted names and imports them for the first page: settings cannot import ops/.
 MENU = "ops.admin.navigation.navigation"
+PALETTE = "ops.admin.palette.find"
 UNFOLD = {
     "SITE_TITLE": gettext_lazy("Campaign scheduler"),
     "SITE_HEADER": gettext_lazy("Campaign scheduler"),
@@ -219,7 +220,6 @@ UNFOLD = {
     ],
     "SCRIPTS": [lambda _: static("ops/ops.js"), lambda _: static("ops/morph.js"), lambda _: static("ops/live.js")],
     "DASHBOARD_CALLBACK": "ops.admin.dashboard.callback",
-    "COMMAND": {"search_models": False, "search_callback": "ops.admin.palette.find"},
     "SIDEBAR": {"command_search": True},
     "COLORS": {
         "primary": {

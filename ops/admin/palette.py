@@ -1,4 +1,4 @@
-"""What the command palette finds besides pages."""
+"""What the command palette finds."""
 
 from collections.abc import Iterator
 from urllib.parse import urlencode
@@ -14,6 +14,7 @@ from unfold.dataclasses import SearchResult
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.registry import all_types
 from jobs.states import State
+from ops.admin.navigation import navigation
 from ops.labels import STATES, label_of_kind
 from scheduler_project.text import is_job_id
 
@@ -21,8 +22,8 @@ FOUND = 8  #: campaigns, and as many settlements and structures
 
 
 def find(request: HttpRequest, term: str) -> list[SearchResult]:
-    """A job by its id; types, campaigns, settlements and structures by name; last the jobs' own search."""
-    found: list[SearchResult] = []
+    """Pages of the menu, a job by its id, types, campaigns, settlements and structures; last the jobs' own search."""
+    found = list(_pages(request, term))
     may_see_jobs = request.user.has_perm("jobs.view_job")
     if may_see_jobs:
         found += _jobs(term)
@@ -31,6 +32,15 @@ def find(request: HttpRequest, term: str) -> list[SearchResult]:
     if may_see_jobs and not is_job_id(term):
         found.append(_search(term))
     return found
+
+
+def _pages(request: HttpRequest, term: str) -> Iterator[SearchResult]:
+    for group in navigation(request):
+        for link in group["items"]:
+            if term in link["title"].lower():
+                yield SearchResult(
+                    title=link["title"], description=group["title"], link=link["link"], icon=link["icon"]
+                )
 
 
 def _jobs(term: str) -> Iterator[SearchResult]:

@@ -20,6 +20,7 @@ from jobs.overrides import Overrides
 from jobs.service import Submission, submit
 from jobs.states import State
 from tests.support.campaigns import growth
+from tests.support.people import member
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ERROR = "NotFound: s-7 is gone"
@@ -107,18 +108,37 @@ def test_schedules_name_and_link_to_their_campaign(admin_client: Client, job: Jo
 )
 def test_the_palette_finds_campaigns_settlements_and_jobs(admin_client: Client, job: Job, term: str, way: str) -> None:
     """And leads to the page that says what blocks them."""
-    page = admin_client.get("/admin/search/", {"s": term, "extended": "1"})
+    assert f'href="{way}"' in find(admin_client, term)
 
-    assert f'href="{way}"' in page.content.decode()
+
+def find(client: Client, term: str, **more: str) -> str:
+    return client.get("/admin/search/", {"s": term, "extended": "1", **more}).content.decode()
+
+
+def test_the_palette_finds_the_pages_of_the_menu(admin_client: Client, redis: Redis) -> None:
+    """Each by its name, and none that the user may not see."""
+    menu = admin_client.get("/admin/").context["sidebar_navigation"]
+    links = [link for group in menu for link in group["items"]]
+
+    assert {"Upcoming", "Circuit breaker", "Queues", "Failed logins"} <= {link["title"] for link in links}
+    assert [link["title"] for link in links if f'href="{link["link"]}"' not in find(admin_client, link["title"])] == []
+    assert 'href="/admin/auth/user/"' not in find(member(Client(), "Viewer"), "Users")
+
+
+def test_the_palette_finds_what_there_is_now(admin_client: Client, redis: Redis) -> None:
+    """Also if it has been asked before; and whatever page of the results is asked for."""
+    assert "Northmarch" not in find(admin_client, "north")
+
+    CampaignClock.objects.create(campaign_id="c-2", name="Northmarch")
+    assert all("Northmarch" in find(admin_client, "north", page=page) for page in ("1", "0", "x"))
 
 
 def test_the_palette_shows_a_town_before_its_structures(admin_client: Client) -> None:
     """More of them than are shown."""
     for name in (*(f"Barracks {n} of Riverton" for n in range(9)), "Riverton"):
         growth(timedelta(0), campaign_id="c-2", entity=name, name=name)
-    page = admin_client.get("/admin/search/", {"s": "river", "extended": "1"}).content.decode()
 
-    ways = re.findall(r'href="/admin/jobs/campaignclock/c-2/change/[?]q=([^"]+)"', page)
+    ways = re.findall(r'href="/admin/jobs/campaignclock/c-2/change/[?]q=([^"]+)"', find(admin_client, "river"))
     assert ways[:2] == ["Riverton", "Barracks+0+of+Riverton"]
     assert len(ways) == 8
 

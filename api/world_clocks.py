@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET
 from api.problems import problem
 from jobs.models import WorldClock
 from jobs.world_clocks.settings import format_rate
-from jobs.world_clocks.status import Status
+from jobs.world_clocks.status import ClockStatus
 
 
 @require_GET
@@ -18,10 +18,10 @@ def show(request: HttpRequest, actor: str, campaign_id: str) -> JsonResponse:
     clock = WorldClock.objects.filter(pk=campaign_id).first()
     if clock is None:
         return problem(404, "the campaign has no world clock")
-    return JsonResponse(_as_json(Status(clock, campaign_id, timezone.now())))
+    return JsonResponse(_as_json(ClockStatus(clock, campaign_id, timezone.now())))
 
 
-def _as_json(status: Status) -> dict[str, Any]:
+def _as_json(status: ClockStatus) -> dict[str, Any]:
     clock = status.clock
     return {
         "campaignId": clock.pk,

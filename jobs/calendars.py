@@ -52,7 +52,7 @@ def default_calendar() -> Calendar:
     return _gregorian((*map(gettext, own), gettext("Gregorian")))
 
 
-class Source(NamedTuple):
+class ChosenCalendar(NamedTuple):
     """A campaign's calendar and where it comes from."""
 
     calendar: Calendar
@@ -72,21 +72,21 @@ def of_campaigns(campaign_ids: Iterable[str]) -> dict[str, Calendar]:
     return {one: choose(rows[one].own, rows[one].served).calendar if one in rows else default_calendar() for one in ids}
 
 
-def find(campaign_id: str) -> Source:
+def find(campaign_id: str) -> ChosenCalendar:
     row = CampaignCalendar.objects.filter(pk=campaign_id).first()
-    return choose(row.own, row.served, row.fault) if row else Source(default_calendar(), "default")
+    return choose(row.own, row.served, row.fault) if row else ChosenCalendar(default_calendar(), "default")
 
 
-def choose(own: object, served: object, fault: str = "") -> Source:
+def choose(own: object, served: object, fault: str = "") -> ChosenCalendar:
     """Choose between the two calendars of a row. One that this release cannot read is logged and does not count."""
     for name, plain in (("main API", served), ("admin", own)):
         if plain is not None:
             try:
-                return Source(from_plain(plain), name, fault)
+                return ChosenCalendar(from_plain(plain), name, fault)
             except ValueError as error:
                 log.warning("calendars.stored_unreadable", source=name, error=str(error)[:300])
                 fault = fault or str(error)[:300]
-    return Source(default_calendar(), "default", fault)
+    return ChosenCalendar(default_calendar(), "default", fault)
 
 
 def annotations(campaign_id: str) -> dict[str, Subquery]:

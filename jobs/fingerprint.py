@@ -17,7 +17,7 @@ _FRAME: Final = re.compile(r'^ *File "([^"]+)", line \d+, in (\S+)', re.MULTILIN
 _SEARCHED: Final = 20_000  # characters at a traceback's end that contain its last frame
 
 
-class Failure(NamedTuple):
+class Fingerprint(NamedTuple):
     """One kind of failure."""
 
     key: str  #: a hash of the rest, 16 characters
@@ -26,13 +26,13 @@ class Failure(NamedTuple):
     culprit: str  #: file and function of the last frame; empty without a traceback
 
 
-def fingerprint_of(error: str, traceback: str) -> Failure:
+def fingerprint_of(error: str, traceback: str) -> Fingerprint:
     """The failure of a job that died with this error ("Class: message") and traceback. Pure."""
     name, _, text = error[: 8 * LONGEST].partition(": ")
     message = _normalise(text)
     culprit = _culprit(traceback)
     key = blake2b(f"{name}\0{message}\0{culprit}".encode("utf-8", "replace"), digest_size=8).hexdigest()
-    return Failure(key, name[:120], message, culprit)
+    return Fingerprint(key, name[:120], message, culprit)
 
 
 def _normalise(text: str) -> str:

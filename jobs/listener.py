@@ -26,7 +26,7 @@ from jobs.calendar_poll import CalendarPoll
 from jobs.catch_up import CatchUp, world_time_of
 from jobs.errors import InvalidJob, JobError
 from jobs.main_api.client import MainApi
-from jobs.main_api.folding import Key, Window, Windows
+from jobs.main_api.folding import FoldingWindow, Key, Windows
 from jobs.main_api.heard import Notes
 from jobs.main_api.messages import (
     PATTERNS,
@@ -175,7 +175,7 @@ class Listener:
         """Handle windows that are due. A message stays pending until then, so that a database outage loses nothing."""
         now = time.monotonic()
         self._windows.drop_idle(now)
-        advances: dict[Key, Window] = {}
+        advances: dict[Key, FoldingWindow] = {}
         for key, window in self._windows.due(now, most).items():
             if window.pending and window.pending.world_time:
                 advances[key] = window
@@ -185,7 +185,7 @@ class Listener:
         if advances:
             self._look_at_clocks(dict(islice(advances.items(), READ_BATCH)))  # the next poll looks at the others
 
-    def _look_at_clocks(self, windows: Mapping[Key, Window]) -> None:
+    def _look_at_clocks(self, windows: Mapping[Key, FoldingWindow]) -> None:
         """Read the world times that are said to have moved."""
         began = clocks.begin_read()
         read = self._api.campaigns_by_id([key.campaign_id for key in windows])
@@ -199,7 +199,7 @@ class Listener:
                 continue
             self._windows.postpone(key, time.monotonic() + WINDOW)
 
-    def _is_settled(self, campaign: Campaign | None, window: Window, began: datetime) -> bool:
+    def _is_settled(self, campaign: Campaign | None, window: FoldingWindow, began: datetime) -> bool:
         """React to the campaign's world time, whose read began then.
 
         Returns whether nothing later is to be expected of the message.

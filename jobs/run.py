@@ -28,7 +28,7 @@ class Followup(msgspec.Struct, frozen=True, kw_only=True):
     interval: timedelta | None = None
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class WantedSchedule(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule that an entity should have for one event type, and the job to submit when it is due."""
 
     entity_id: str
@@ -45,7 +45,7 @@ class Seen(NamedTuple):
     """A campaign, and the schedules that its entities want."""
 
     campaign: Campaign
-    wanted: Sequence[Wanted]
+    wanted: Sequence[WantedSchedule]
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -72,7 +72,7 @@ class Schedules(Protocol):
         """Store a campaign that was read individually."""
 
     def sync(
-        self, campaign: Campaign, entity_type: str, wanted: Sequence[Wanted], *, read: Collection[str]
+        self, campaign: Campaign, entity_type: str, wanted: Sequence[WantedSchedule], *, read: Collection[str]
     ) -> list[Followup]:
         """Replace the schedules of the entities that were read by `wanted`. Returns the jobs that are due.
 

@@ -27,7 +27,7 @@ from jobs.ledger.recording import announce_committed
 from jobs.models import Job, JobAction
 from jobs.run import Followup
 from jobs.states import CANCELLABLE, DISCARDABLE, FINAL, RESCHEDULABLE, RETRYABLE, WAITING, State
-from jobs.stops import Planned, waits_for_world_time
+from jobs.stops import PlannedJob, waits_for_world_time
 from jobs.submission import Submission, check_due, job_of
 from jobs.world.clock import WorldTime
 
@@ -41,7 +41,7 @@ class By(NamedTuple):
 
 
 @dataclass(slots=True)
-class Report:
+class CommandReport:
     """What a command on several jobs did, and what it skipped."""
 
     verb: str  #: in the past tense
@@ -147,7 +147,7 @@ def _describe(job: Job) -> str:
 
 def _place_stops(jobs: Sequence[Job], stored: Mapping[str, Job]) -> None:
     new = [job for job in jobs if waits_for_world_time(job) and stored[job.unique_key].id == job.id]
-    stops.place([Planned(job.id, job.campaign_id, WorldTime.parse(job.clock_due)) for job in new])
+    stops.place([PlannedJob(job.id, job.campaign_id, WorldTime.parse(job.clock_due)) for job in new])
 
 
 def submit_followups(followups: Sequence[Followup], *, actor: str, reason: str, request_id: str = "") -> int:
@@ -185,12 +185,12 @@ def submit_followups(followups: Sequence[Followup], *, actor: str, reason: str, 
     return count
 
 
-def cancel(jobs: Iterable[Job], *, actor: str, reason: str, action: JobAction | None = None) -> Report:
+def cancel(jobs: Iterable[Job], *, actor: str, reason: str, action: JobAction | None = None) -> CommandReport:
     """Cancel waiting jobs, except those whose work may have been done already: use `discard` for those."""
     return _withdraw("Cancelled", jobs, may_cancel, By(actor, reason, action))
 
 
-def discard(jobs: Iterable[Job], *, actor: str, reason: str, action: JobAction | None = None) -> Report:
+def discard(jobs: Iterable[Job], *, actor: str, reason: str, action: JobAction | None = None) -> CommandReport:
     """Discard dead letters, and waiting jobs whose work may have been done; the report counts the latter."""
     report = _withdraw("Discarded", jobs, may_discard, By(actor, reason, action))
     report.unknown = sum(job.may_have_been_applied for job in report.done)
@@ -209,7 +209,7 @@ def may_discard(job: Job) -> bool:
 
 def reschedule(
     jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str, action: JobAction | None = None
-) -> Report:
+) -> CommandReport:
     """Change the due time of jobs that have not started, except those that wait for a world time.
 
     Raises InvalidJob if `due_at` is naive or out of range.
@@ -227,7 +227,7 @@ def reschedule(
     return report
 
 
-def run_now(jobs: Iterable[Job], *, actor: str, reason: str, action: JobAction | None = None) -> Report:
+def run_now(jobs: Iterable[Job], *, actor: str, reason: str, action: JobAction | None = None) -> CommandReport:
     """Make jobs that wait for a due time due now."""
     now, by = timezone.now(), By(actor, reason, action)
     with transaction.atomic():
@@ -246,7 +246,7 @@ def release(job: Job, *, actor: str, reason: str) -> bool:
     return bool(moved)
 
 
-def retry(jobs: Iterable[Job], *, actor: str, reason: str, action: JobAction | None = None) -> Report:
+def retry(jobs: Iterable[Job], *, actor: str, reason: str, action: JobAction | None = None) -> CommandReport:
     """Put dead letters and cancelled jobs back into their queue, with no failures counted against them.
 
     The last error stays until the next attempt starts.
@@ -258,7 +258,7 @@ def retry(jobs: Iterable[Job], *, actor: str, reason: str, action: JobAction | N
     return report
 
 
-def one_or_conflict(report: Report, job: Job) -> Job:
+def one_or_conflict(report: CommandReport, job: Job) -> Job:
     """Return the job of a report on one job.
 
     Raises StateConflict if the job was skipped.
@@ -268,7 +268,7 @@ def one_or_conflict(report: Report, job: Job) -> Job:
     return report.done[0]
 
 
-def _withdraw(verb: str, jobs: Iterable[Job], allowed: Callable[[Job], bool], by: By) -> Report:
+def _withdraw(verb: str, jobs: Iterable[Job], allowed: Callable[[Job], bool], by: By) -> CommandReport:
     ended = {"finished_at": timezone.now()}
     with transaction.atomic():
         report = _move_each(verb, jobs, allowed, lambda job: Move(job, State.CANCELLED, by.reason, ended), by)
@@ -283,8 +283,8 @@ def _in(states: tuple[State, ...]) -> Callable[[Job], bool]:
 
 def _move_each(
     verb: str, jobs: Iterable[Job], allowed: Callable[[Job], bool], wanted: Callable[[Job], Move], by: By
-) -> Report:
-    report = Report(verb)
+) -> CommandReport:
+    report = CommandReport(verb)
     with transaction.atomic():
         moves = []
         for job in jobs:

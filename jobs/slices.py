@@ -52,7 +52,7 @@ class SlicedPayload(Payload, frozen=True, kw_only=True):
         return self.slice.due_at if self.slice else None
 
 
-class Budget:
+class SliceBudget:
     """The limit of one slice: a number of items, and a third of the job's time limit."""
 
     def __init__(self, job_type: str, most: int) -> None:

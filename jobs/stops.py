@@ -29,7 +29,7 @@ _REACHED: Final = """
     ) FROM jobs_campaignclock c WHERE campaign_id = %s"""
 
 
-class Planned(NamedTuple):
+class PlannedJob(NamedTuple):
     """A job that is due at a world time."""
 
     job_id: UUID
@@ -42,7 +42,7 @@ def waits_for_world_time(job: Job) -> bool:
     return job.state == State.SCHEDULED and job.due_at == AT_WORLD_TIME
 
 
-def place(planned: Sequence[Planned]) -> None:
+def place(planned: Sequence[PlannedJob]) -> None:
     """Let the campaigns' times stop for these jobs. Call it in the transaction that creates them.
 
     Where the world has passed one already, it stops where it is: nothing that was applied is undone.
@@ -61,7 +61,7 @@ def place(planned: Sequence[Planned]) -> None:
         open_first(campaign_id, readings[campaign_id])
 
 
-def place_again(planned: Sequence[Planned]) -> None:
+def place_again(planned: Sequence[PlannedJob]) -> None:
     """Like `place`, for jobs that wait again; remove what is left of an earlier stop."""
     WorldStop.objects.filter(job_id__in=[one.job_id for one in planned]).delete()
     place(planned)
@@ -120,21 +120,21 @@ def next_stop(campaign_id: str, after: WorldTime) -> WorldTime | None:
     return WorldTime.parse(later) if later else None
 
 
-class Due(NamedTuple):
+class DueJob(NamedTuple):
     """A job that waits for a world time, or has got there and not ended."""
 
     at: WorldTime
     job: Job
 
 
-def find_due(campaign_id: str, *, most: int) -> list[Due]:
+def find_due(campaign_id: str, *, most: int) -> list[DueJob]:
     """Find the campaign's jobs that are due at world times, in order, at most `most`."""
     found = list(_not_lifted(campaign_id)[:most])
     jobs = Job.objects.defer("traceback").in_bulk([stop.job_id for stop in found])
-    return [Due(WorldTime.parse(stop.at), jobs[stop.job_id]) for stop in found if stop.job_id in jobs]
+    return [DueJob(WorldTime.parse(stop.at), jobs[stop.job_id]) for stop in found if stop.job_id in jobs]
 
 
-def find_current(campaign_ids: Iterable[str]) -> dict[str, Due]:
+def find_current(campaign_ids: Iterable[str]) -> dict[str, DueJob]:
     """By campaign the stop at which its world stands until the stop's job has ended; two queries."""
     opened = in_work().filter(campaign_id__in=list(campaign_ids), phase=StopPhase.OPEN)
     found: dict[str, WorldStop] = {}
@@ -143,7 +143,7 @@ def find_current(campaign_ids: Iterable[str]) -> dict[str, Due]:
     known = Job.objects.only("type", "state").exclude(state__in=ENDED)
     jobs = known.in_bulk([stop.job_id for stop in found.values()])
     return {
-        campaign_id: Due(WorldTime.parse(stop.at), jobs[stop.job_id])
+        campaign_id: DueJob(WorldTime.parse(stop.at), jobs[stop.job_id])
         for campaign_id, stop in found.items()
         if stop.job_id in jobs
     }

@@ -18,9 +18,9 @@ from jobs.ledger import moves as ledger
 from jobs.ledger.changes import columns_before
 from jobs.models import AuditEntry, Job, JobAction
 from jobs.registry import all_types
-from jobs.service import Report
+from jobs.service import CommandReport
 from jobs.states import CANCELLABLE, State
-from jobs.stops import Planned, waits_for_world_time
+from jobs.stops import PlannedJob, waits_for_world_time
 from jobs.world.clock import WorldTime
 
 SAMPLE: Final = 50  #: latest jobs of an action that are looked at to see whether it can be taken back
@@ -29,7 +29,7 @@ RUNS: Final = ("retry", "run_now")  #: verbs after which a job may start at once
 
 def restore(
     jobs: Iterable[Job], *, actor: str, reason: str, action: JobAction | None = None, discarded: bool = True
-) -> Report:
+) -> CommandReport:
     """Take back that jobs were cancelled or, unless `discarded` is False, discarded."""
     found = list(jobs)
     cancelled = AuditEntry.objects.filter(job_id__in=[job.pk for job in found], now=State.CANCELLED.value)
@@ -46,7 +46,7 @@ def restore(
 
 def undo(
     undone: JobAction, entries: Sequence[AuditEntry], *, actor: str, reason: str, action: JobAction | None = None
-) -> Report:
+) -> CommandReport:
     """Take back what `undone` did to the jobs of these entries of it, and record that as part of `action`."""
     with transaction.atomic():
         wanted = Job.objects.select_for_update().filter(pk__in=[entry.job_id for entry in entries])
@@ -112,8 +112,8 @@ def _take_back(
     actor: str,
     reason: str,
     action: JobAction | None,
-) -> Report:
-    report = Report(verb)
+) -> CommandReport:
+    report = CommandReport(verb)
     moves = []
     for job, entry in pairs:
         refused = refusal(job, entry)
@@ -152,5 +152,9 @@ def _put_stops(jobs: Sequence[Job]) -> None:
     timed = [job for job in jobs if job.clock_due]
     stops.withdraw(job.pk for job in timed if not waits_for_world_time(job))
     stops.place_again(
-        [Planned(job.pk, job.campaign_id, WorldTime.parse(job.clock_due)) for job in timed if waits_for_world_time(job)]
+        [
+            PlannedJob(job.pk, job.campaign_id, WorldTime.parse(job.clock_due))
+            for job in timed
+            if waits_for_world_time(job)
+        ]
     )

@@ -17,7 +17,7 @@ from django.utils.translation import gettext, ngettext
 from jobs import actions, service, undo
 from jobs.errors import InvalidJob
 from jobs.models import Job, JobAction, new_job_id
-from jobs.service import Report
+from jobs.service import CommandReport
 from jobs.states import State
 from jobs.stops import AT_WORLD_TIME
 from ops.humanize import format_count
@@ -26,7 +26,7 @@ from ops.meanwhile import CHANGED, is_decided, split_decided
 from ops.verbs import VERBS, Verb, fill
 
 STEP = 500  #: jobs a step: a transaction of a fraction of a second
-_COMMANDS: Final[Mapping[str, Callable[..., Report]]] = {
+_COMMANDS: Final[Mapping[str, Callable[..., CommandReport]]] = {
     "retry": service.retry,
     "run_now": service.run_now,
     "cancel": service.cancel,
@@ -172,7 +172,7 @@ def run(
             return total
 
 
-def _choose_command(action: JobAction, may_discard: bool) -> Callable[..., Report]:
+def _choose_command(action: JobAction, may_discard: bool) -> Callable[..., CommandReport]:
     if action.verb == "restore":
         return partial(undo.restore, discarded=may_discard)
     if action.verb in _COMMANDS:

@@ -24,7 +24,7 @@ from jobs import actions, audit, control, service
 from jobs.broker import keys
 from jobs.errors import StateConflict
 from jobs.models import Job, JobAction
-from jobs.service import Report
+from jobs.service import CommandReport
 from jobs.states import DISCARDABLE, WAITING, Priority, State, sources_of
 from ops.bulk import explain_rest
 from ops.verbs import VERBS, fill
@@ -97,7 +97,7 @@ def delete(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
 def stop(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
     """Ask workers to abandon running jobs. Raises redis.RedisError."""
     ours, foreign = _split(ids)
-    report, unheard = Report("asked to stop"), ""
+    report, unheard = CommandReport("asked to stop"), ""
     for job in ours:
         try:
             control.stop_job(job, actor=actor, reason="")
@@ -112,7 +112,7 @@ def stop(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
 
 def empty(queue: Queue, *, actor: str) -> Pressed:
     """Cancel up to MOST_AT_ONCE scheduler jobs of a queue and delete its plain RQ jobs. Raises redis.RedisError."""
-    waiting, report = find_queued(queue.name), Report("Cancelled")
+    waiting, report = find_queued(queue.name), CommandReport("Cancelled")
     action = _begin("cancel", queue, actor)
     for _ in range(MOST_AT_ONCE // STEP):
         some = list(waiting[:STEP])
@@ -132,17 +132,17 @@ def _begin(verb: str, queue: Queue, actor: str) -> JobAction:
     return actions.begin(verb, actor=actor, selection=f"queue {queue.name}, in the queue dashboard")
 
 
-def _command(command: Callable[..., Report], jobs: Sequence[Job], action: JobAction) -> Report:
+def _command(command: Callable[..., CommandReport], jobs: Sequence[Job], action: JobAction) -> CommandReport:
     with transaction.atomic():
         report = command(jobs, actor=action.actor, reason=action.reason, action=action)
         actions.count(action, moved=len(report.done), skipped=report.skipped.total())
     return report
 
 
-def _of_dead(command: Callable[..., Report]) -> Callable[..., Report]:
+def _of_dead(command: Callable[..., CommandReport]) -> Callable[..., CommandReport]:
     """The command for dead letters only; the report has the other jobs as skipped."""
 
-    def run(jobs: Sequence[Job], **by: Any) -> Report:
+    def run(jobs: Sequence[Job], **by: Any) -> CommandReport:
         others = [str(job.state) for job in jobs if job.state != State.DEAD]
         report = command([job for job in jobs if job.state == State.DEAD], **by)
         report.skipped.update(others)
@@ -256,7 +256,7 @@ def _run_each(
     return done, len(ids) - done
 
 
-def _join(verb: str, report: Report, foreign: tuple[int, int], did: str) -> str:
+def _join(verb: str, report: CommandReport, foreign: tuple[int, int], did: str) -> str:
     """What was done to scheduler jobs, by verb, and to plain RQ jobs."""
     done, refused = foreign
     parts = [_explain(verb, report)] if report.done or report.skipped or not (done or refused) else []
@@ -274,7 +274,7 @@ def _join(verb: str, report: Report, foreign: tuple[int, int], did: str) -> str:
     return " ".join(parts)
 
 
-def _explain(verb: str, report: Report) -> str:
+def _explain(verb: str, report: CommandReport) -> str:
     done = VERBS[verb].reports if verb in VERBS else _STOPPED
     return " ".join([fill(done, len(report.done)), *explain_rest(report.due, report.skipped, report.unknown)])
 

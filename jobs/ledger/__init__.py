@@ -12,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from jobs.ledger.base import DATED_COLUMNS, PLACED_COLUMNS, PURGED_AT_ONCE, Statements
 from jobs.ledger.postgresql import PostgreSQL
 from jobs.ledger.rows import (
-    Attempt,
+    AttemptKey,
     Claimant,
     Claimed,
     DeadLetterCount,
@@ -33,7 +33,7 @@ __all__ = [
     "DATED_COLUMNS",
     "PLACED_COLUMNS",
     "PURGED_AT_ONCE",
-    "Attempt",
+    "AttemptKey",
     "Claimant",
     "Claimed",
     "DeadLetterCount",

@@ -10,7 +10,7 @@ import msgspec
 
 from jobs.histogram import COLUMNS as WAITED_COLUMNS
 from jobs.ledger.rows import (
-    Attempt,
+    AttemptKey,
     Claimant,
     Claimed,
     DeadLetterCount,
@@ -128,7 +128,7 @@ class Statements(ABC):
         ids: Sequence[str],
         by: Claimant,
         meanwhile: Callable[[], None] | None = None,
-    ) -> tuple[set[Attempt], list[Claimed]]:
+    ) -> tuple[set[AttemptKey], list[Claimed]]:
         """End attempts and claim jobs, write their audit entries (`entries_of_end`, `entry_of_claim`), count the ends.
 
         Returns the attempts that were still RUNNING and have ended, and the QUEUED jobs among `ids` that were claimed,

@@ -19,7 +19,7 @@ from jobs import actor as actors
 from jobs import counters
 from jobs.errors import OutcomeUnknown, StateConflict
 from jobs.ledger import (
-    Attempt,
+    AttemptKey,
     Claimant,
     Claimed,
     DeadLetterCount,
@@ -228,9 +228,9 @@ def _note_end(ending: Ending, now: datetime) -> None:
     job.due_at = ending.outcome.due_at or job.due_at
 
 
-def _by_attempt(endings: Sequence[Ending]) -> dict[Attempt, Ending]:
+def _by_attempt(endings: Sequence[Ending]) -> dict[AttemptKey, Ending]:
     """The first end of each attempt. Raises StateConflict for one that MOVES forbids."""
-    found: dict[Attempt, Ending] = {}
+    found: dict[AttemptKey, Ending] = {}
     for ending in endings:
         _check(ending.job.id, State.RUNNING, ending.to)
         found.setdefault(ending.attempt, ending)

@@ -36,7 +36,7 @@ from jobs.ledger.postgresql_insert import insertion_of
 from jobs.ledger.postgresql_types import TYPES
 from jobs.ledger.rows import (
     CLAIMED,
-    Attempt,
+    AttemptKey,
     Claimant,
     Claimed,
     DeadLetterCount,
@@ -203,7 +203,7 @@ class PostgreSQL(Statements):
         ids: Sequence[str],
         by: Claimant,
         meanwhile: Callable[[], None] | None = None,
-    ) -> tuple[set[Attempt], list[Claimed]]:
+    ) -> tuple[set[AttemptKey], list[Claimed]]:
         """See Statements; one round trip."""
         ended = ends_as_json(endings, by)
         attempts, wanted = _array([str(e.job.id) for e in endings]), _array(ids)
@@ -219,10 +219,10 @@ class PostgreSQL(Statements):
                 meanwhile()
         else:
             self._cursor.execute(self.CYCLE, parameters)
-        found, current = dict[str, Claimed](), set[Attempt]()
+        found, current = dict[str, Claimed](), set[AttemptKey]()
         for row in self._cursor.fetchall():
             if row[1] is None:
-                current.add(Attempt(row[0], row[6]))
+                current.add(AttemptKey(row[0], row[6]))
             else:
                 found[row[0]] = _claimed(row, by.now)
         return current, [found[i] for i in dict.fromkeys(ids) if i in found]

@@ -9,7 +9,7 @@ import msgspec
 
 from jobs import actor as actors
 from jobs import histogram
-from jobs.fingerprint import Failure
+from jobs.fingerprint import Fingerprint
 from jobs.models import Job
 from jobs.outcome import Outcome
 from jobs.sending import Sending
@@ -75,7 +75,7 @@ class Enqueued(msgspec.Struct):
     due_at: datetime | None = None  #: of a waiting job
 
 
-class Attempt(NamedTuple):
+class AttemptKey(NamedTuple):
     """A job's attempt, by number."""
 
     job_id: str
@@ -92,7 +92,7 @@ class Ending(msgspec.Struct, frozen=True):
     traceback: str = ""
     duration_ms: float = 0.0
     details: str | None = None  #: JSON, for the audit entry
-    failure: Failure | None = None  #: the kind of failure of a dead letter
+    failure: Fingerprint | None = None  #: the kind of failure of a dead letter
     bounced: bool = False  #: nothing was sent, because the job must wait
 
     @property
@@ -100,8 +100,8 @@ class Ending(msgspec.Struct, frozen=True):
         return self.outcome.to
 
     @property
-    def attempt(self) -> Attempt:
-        return Attempt(str(self.job.id), self.job.attempt)
+    def attempt(self) -> AttemptKey:
+        return AttemptKey(str(self.job.id), self.job.attempt)
 
     @property
     def failures(self) -> int:
@@ -213,7 +213,7 @@ class Claimant(NamedTuple):
 class DeadLetterCount(NamedTuple):
     """Dead jobs of one kind of failure: a row to add to FailureGroup and FailureHour."""
 
-    failure: Failure
+    failure: Fingerprint
     at: datetime
     jobs: int
 

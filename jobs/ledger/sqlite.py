@@ -34,7 +34,7 @@ from jobs.ledger.base import (
     hour_of,
 )
 from jobs.ledger.rows import (
-    Attempt,
+    AttemptKey,
     Claimant,
     Claimed,
     DeadLetterCount,
@@ -173,7 +173,7 @@ class SQLite(Statements):
         ids: Sequence[str],
         by: Claimant,
         meanwhile: Callable[[], None] | None = None,
-    ) -> tuple[set[Attempt], list[Claimed]]:
+    ) -> tuple[set[AttemptKey], list[Claimed]]:
         ended = self._end(endings, by.now) if endings else []
         self.count(outcomes_of(ended, by))
         claimed = self._claim(ids, by) if ids else []

@@ -14,7 +14,7 @@ MOST_REPEATS: Final = 1  #: after so many, an error that blames the first item m
 _ALIAS_BYTES: Final = 200  #: that each alias adds to a document
 
 
-class Send(Protocol):
+class SendBatch(Protocol):
     """Sends one request with an alias for each set of variables; `key` marks a mutation and is the job's ID."""
 
     def __call__(self, name: str, each: Sequence[Mapping[str, Any]], *, key: str = "") -> Answer: ...

@@ -6,7 +6,7 @@ from typing import Final
 
 from jobs.errors import JobError, MustWait, NotAuthorized, TooLarge
 from jobs.main_api.answers import Answer
-from jobs.main_api.batches import Send, Suspicion, alias_of, forbid_singly, named_in
+from jobs.main_api.batches import SendBatch, Suspicion, alias_of, forbid_singly, named_in
 from jobs.main_api.errors import expires_nothing
 from jobs.main_api.listing import Listing
 from jobs.main_api.model import Event, Expired
@@ -26,7 +26,7 @@ class Expiring:
 
     def __init__(
         self,
-        send: Send,
+        send: SendBatch,
         overdue: Callable[[Sequence[str]], dict[str, Listing[Event] | JobError]],
         single: Callable[[Sequence[str]], dict[str, Event | JobError | None]],
     ) -> None:

@@ -19,7 +19,7 @@ class Key(NamedTuple):
 
 
 @dataclass(slots=True)
-class Window:
+class FoldingWindow:
     """The window in which one campaign's messages of one kind are folded."""
 
     until: float
@@ -29,13 +29,13 @@ class Window:
 
 class Windows:
     def __init__(self) -> None:
-        self._open: dict[Key, Window] = {}
+        self._open: dict[Key, FoldingWindow] = {}
         self._ends: list[tuple[float, Key]] = []  # of windows with a message
         self._idle: list[tuple[float, Key]] = []  # of those without one: they are dropped then
 
     def add(self, key: Key, message: Message) -> None:
         """Fold a message into its window; a new window ends at once, so that the first message is handled now."""
-        window = self._open.setdefault(key, Window(until=0.0))
+        window = self._open.setdefault(key, FoldingWindow(until=0.0))
         if window.pending is None:
             heapq.heappush(self._ends, (window.until, key))
         window.pending = _later(window.pending, message)
@@ -51,12 +51,12 @@ class Windows:
             heapq.heappop(self._ends)
         return self._ends[0][0] if self._ends else None
 
-    def due(self, now: float, most: int) -> dict[Key, Window]:
+    def due(self, now: float, most: int) -> dict[Key, FoldingWindow]:
         """Return windows with a message that have ended, at most `most`, the first ones first.
 
         They stay due until they are settled or postponed: an outage meanwhile loses no message.
         """
-        found: dict[Key, Window] = {}
+        found: dict[Key, FoldingWindow] = {}
         while len(found) < most and (end := self.next_end()) is not None and end <= now:
             _, key = heapq.heappop(self._ends)
             found[key] = self._open[key]

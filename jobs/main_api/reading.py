@@ -5,7 +5,7 @@ from typing import Any, Final, TypeVar
 
 from jobs.errors import JobError, MustWait, NotFound, TooComplex, TooLarge
 from jobs.main_api.answers import Answer
-from jobs.main_api.batches import BatchLimits, Send, Suspicion, alias_of, forbid_singly, named_in
+from jobs.main_api.batches import BatchLimits, SendBatch, Suspicion, alias_of, forbid_singly, named_in
 from jobs.main_api.errors import error_of
 from jobs.main_api.listing import Listing, read_list, read_one
 from jobs.main_api.model import Settlement, Structure
@@ -18,7 +18,7 @@ READ_BATCH: Final = 50  # aliased queries per request
 
 
 class Reading:
-    def __init__(self, send: Send, limits: BatchLimits, versions: Versions) -> None:
+    def __init__(self, send: SendBatch, limits: BatchLimits, versions: Versions) -> None:
         self._send = send
         self._limits = limits
         self._versions = versions
@@ -67,7 +67,9 @@ class Reading:
 class _Run:
     """Reads many IDs. If one error made all data null, the others are asked for again."""
 
-    def __init__(self, name: str, send: Send, limits: BatchLimits, read: Callable[[str, str, Answer], Any]) -> None:
+    def __init__(
+        self, name: str, send: SendBatch, limits: BatchLimits, read: Callable[[str, str, Answer], Any]
+    ) -> None:
         self._name = name
         self._send = send
         self._limits = limits

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from jobs.errors import JobError, TransientError
 from jobs.main_api import operations
 from jobs.main_api.answers import Answer, Request, refusal_of
-from jobs.main_api.batches import Send, alias_of
+from jobs.main_api.batches import SendBatch, alias_of
 from jobs.main_api.errors import error_of, says_completed
 from jobs.main_api.executing import LONGEST_REASON, Ask
 from jobs.main_api.listing import MOST_LOGGED, Listing, read_list
@@ -34,7 +34,7 @@ class Completion(NamedTuple):
     was_completed: bool = False  #: it was completed before, so that this request ran none
 
 
-def effects_of(event_id: str, send: Send) -> list[Effect]:
+def effects_of(event_id: str, send: SendBatch) -> list[Effect]:
     """Read an event's effects: PRE, ON_RESOLVE, POST; within each by priority, the lowest first, then as listed.
 
     Each has one of these times: where it names no such time, that of the list in which it is. None is there twice.

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
-from jobs.world.ticking import CatchUp
+from jobs.world.ticking import CatchUpPolicy
 from scheduler_project.text import LONGEST_ID
 
 
@@ -47,7 +47,9 @@ class WorldClock(models.Model):
     )
     quiet_hours = models.CharField(max_length=200, blank=True)
     time_zone = models.CharField(max_length=64, default="UTC")
-    catch_up = models.CharField(max_length=4, choices=[(c.value, c.value) for c in CatchUp], default=CatchUp.SKIP.value)
+    catch_up = models.CharField(
+        max_length=4, choices=[(c.value, c.value) for c in CatchUpPolicy], default=CatchUpPolicy.SKIP.value
+    )
 
     counted_until = models.DateTimeField(
         null=True, blank=True, help_text=gettext_lazy("Real time up to here has been counted.")

@@ -20,7 +20,7 @@ _SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"
 _SET_BY_SESSION = ("TimeZone",)  # by Django; PgBouncer gives it back to the session of each client
 
 
-class Fault(NamedTuple):
+class Problem(NamedTuple):
     """What does not fit."""
 
     text: str
@@ -49,14 +49,14 @@ def check_database(*, processes: int = 1) -> None:
         raise SystemExit("\n".join(f"database: {text}" for text in never))
 
 
-def find_faults(connection: BaseDatabaseWrapper, *, processes: int) -> list[Fault]:
+def find_faults(connection: BaseDatabaseWrapper, *, processes: int) -> list[Problem]:
     """What does not fit. Raises django.db's errors."""
     if connection.vendor != "postgresql":
         return []
     return _settings_of_pooled(connection) if is_pooled(connection) else _connections(connection, processes)
 
 
-def _connections(connection: BaseDatabaseWrapper, processes: int) -> list[Fault]:
+def _connections(connection: BaseDatabaseWrapper, processes: int) -> list[Problem]:
     """Compare the pools with what the server, the role and the database allow; a pooler shares its own connections."""
     with connection.cursor() as cursor:
         cursor.execute(_LIMITS)
@@ -70,17 +70,17 @@ def _connections(connection: BaseDatabaseWrapper, processes: int) -> list[Fault]
     pool: int = settings.DATABASE_POOL_SIZE
     if pool > limit:
         text = f"DATABASE_POOL_SIZE={pool}: the server allows {limit} connections ({what}); lower it, or raise that"
-        return [Fault(text, never=True)]
+        return [Problem(text, never=True)]
     if processes * pool > limit:
         text = (
             f"DATABASE_POOL_SIZE={pool}: {processes} such processes may open {processes * pool} connections; the "
             f"server allows {limit} ({what})"
         )
-        return [Fault(text, never=False)]
+        return [Problem(text, never=False)]
     return []
 
 
-def _settings_of_pooled(connection: BaseDatabaseWrapper) -> list[Fault]:
+def _settings_of_pooled(connection: BaseDatabaseWrapper) -> list[Problem]:
     """Name what the role must set, for a pooler's sessions are not ours to set."""
     wanted = {name: value for name, value in READ_AS.items() if name not in _SET_BY_SESSION}
     timeouts = settings.DATABASE_TIMEOUTS.parameters()
@@ -90,12 +90,12 @@ def _settings_of_pooled(connection: BaseDatabaseWrapper) -> list[Fault]:
         cursor.execute("SELECT quote_ident(current_user)")
         (role,) = cursor.fetchone()
     faults = [
-        Fault(f"ALTER ROLE {role} SET {name} = '{value}'; it is '{found[name]}', which we cannot read", never=True)
+        Problem(f"ALTER ROLE {role} SET {name} = '{value}'; it is '{found[name]}', which we cannot read", never=True)
         for name, value in wanted.items()
         if _plain(found[name]) != _plain(value)
     ]
     return faults + [
-        Fault(f"ALTER ROLE {role} SET {name} = {value}; there is no time limit", never=False)
+        Problem(f"ALTER ROLE {role} SET {name} = {value}; there is no time limit", never=False)
         for name, value in timeouts.items()
         if found[name] == "0" and value != "0"
     ]

@@ -16,8 +16,8 @@ from jobs.errors import JobError, MustWait, NotAuthorized, Outage
 from jobs.main_api.model import Campaign, Settlement
 from jobs.main_api.reading import READ_BATCH
 from jobs.run import Run, Seen
-from jobs.schedules.recalculation_kind import Found, Recalculation, merge
-from jobs.slices import Budget, Slice, followup_for, rest_of, stop_at
+from jobs.schedules.recalculation_kind import ReadResult, Recalculation, merge
+from jobs.slices import Slice, SliceBudget, followup_for, rest_of, stop_at
 from jobs.triggers.looking import find_to_trigger
 from scheduler_project.outages import is_outage
 from scheduler_project.text import is_id
@@ -36,7 +36,7 @@ def look_through(run: Run, here: Slice, kind: Recalculation) -> dict[str, Any]:
 
     Raises an error after which no other request would work either, unless some campaigns were done before.
     """
-    budget = Budget(kind.job_type, 1)
+    budget = SliceBudget(kind.job_type, 1)
     if here.number == 0:
         began = run.schedules.begin_read()
         run.schedules.remember_all(run.api.campaigns(fresh=True), began)
@@ -72,7 +72,7 @@ def _first_slice(here: Slice, campaign_id: str) -> Slice:
 class _Part:
     """Some campaigns that are read together, in order; fewer than wanted if they have many settlements."""
 
-    def __init__(self, run: Run, kind: Recalculation, budget: Budget, campaign_ids: Sequence[str]) -> None:
+    def __init__(self, run: Run, kind: Recalculation, budget: SliceBudget, campaign_ids: Sequence[str]) -> None:
         self.campaign_ids = campaign_ids
         self._run = run
         self._kind = kind
@@ -170,8 +170,8 @@ class _Part:
                 self._changed.add(campaign_id)
                 owned[campaign_id].clear()
 
-    def _look(self, settlements: Sequence[Settlement]) -> dict[str, Found]:
-        found: dict[str, Found] = {}
+    def _look(self, settlements: Sequence[Settlement]) -> dict[str, ReadResult]:
+        found: dict[str, ReadResult] = {}
         for start in range(0, len(settlements), self._kind.part):
             if self._budget.spent:
                 break

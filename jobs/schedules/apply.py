@@ -26,9 +26,9 @@ from jobs.registry import Answer, Item
 from jobs.run import Applied
 from jobs.schedules.households import DueEntity, as_world_entity
 from jobs.schedules.results import changes_of, differences, result_of
-from jobs.schedules.rules import Advance, EntityRules
+from jobs.schedules.rules import EntityAdvance, EntityRules
 from jobs.schedules.submitting import submit_due
-from jobs.slices import Budget
+from jobs.slices import SliceBudget
 from jobs.world.clock import Moment, WallTime, WorldTime
 from jobs.world.entity import Advanced
 from jobs.world.marks import is_job_applied, with_job
@@ -74,7 +74,7 @@ class _Batch(Generic[E_]):
         self._gone: list[str] = []
 
     def apply(self) -> list[Answer]:
-        budget = Budget(self._rules.job_type, len(self._items))
+        budget = SliceBudget(self._rules.job_type, len(self._items))
         works = self._group()
         until = self._until({i: self._last_due(work) for i, work in works.items() if work.due})
         recorded_at = time.monotonic()
@@ -92,7 +92,7 @@ class _Batch(Generic[E_]):
                 recorded_at = time.monotonic()
         return [self._answers[position] for position in range(len(self._items))]
 
-    def _apply_part(self, works: dict[str, _Pending[E_]], until: Mapping[str, Moment], budget: Budget) -> None:
+    def _apply_part(self, works: dict[str, _Pending[E_]], until: Mapping[str, Moment], budget: SliceBudget) -> None:
         """Apply what is due of some entities; those that change meanwhile are read again while there is time."""
         tries = 0
         while works and tries < TRIES and not (tries and budget.spent):
@@ -178,7 +178,7 @@ class _Batch(Generic[E_]):
 
     def _advance(
         self, entities: Mapping[str, E_], works: Mapping[str, _Pending[E_]], until: Mapping[str, Moment]
-    ) -> Mapping[str, Advance | JobError]:
+    ) -> Mapping[str, EntityAdvance | JobError]:
         if not entities:
             return {}
         anchors = self._run.schedules.anchors(list(entities))
@@ -204,7 +204,7 @@ class _Batch(Generic[E_]):
                 )
         return begun
 
-    def _prepare(self, work: _Pending[E_], entity: E_, advance: Advance | None) -> None:
+    def _prepare(self, work: _Pending[E_], entity: E_, advance: EntityAdvance | None) -> None:
         """Answer the jobs for which nothing is left; prepare the update and the answers of the others."""
         level, variables = entity.level, entity.variables if isinstance(entity.variables, dict) else {}
         last: Moment | None = None
@@ -230,7 +230,7 @@ class _Batch(Generic[E_]):
         now = now or (reading.isoformat() if reading else "")
         work.update = Update(entity, level=level, variables=variables, key=self._run.job_id, world_time=now or None)
 
-    def _answer_due(self, work: _Pending[E_], entity: E_, advance: Advance) -> None:
+    def _answer_due(self, work: _Pending[E_], entity: E_, advance: EntityAdvance) -> None:
         """The last job of each event answers for it; what occurred without a job here stands in the first answer."""
         occurred = dict(advance.after.occurred)
         for position in sorted(work.due, key=self._due_of, reverse=True):

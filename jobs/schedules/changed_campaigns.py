@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef
 from jobs import stops
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, Job, ScheduleRow
-from jobs.run import Seen, Wanted
+from jobs.run import Seen, WantedSchedule
 from jobs.schedules.clocks import has_changed, reading_of
 from jobs.schedules.next_due import StoredSchedule, set_next_due
 from jobs.schedules.rows import batches
@@ -72,7 +72,7 @@ def _read_stored(entity_type: str, campaign_ids: Sequence[str]) -> dict[str, dic
     return found
 
 
-def _are_up_to_date(stored: Mapping[_Key, tuple[Any, ...]], wanted: Sequence[Wanted], reading: Moment) -> bool:
+def _are_up_to_date(stored: Mapping[_Key, tuple[Any, ...]], wanted: Sequence[WantedSchedule], reading: Moment) -> bool:
     """Whether the stored schedules equal the wanted ones, and none is due."""
     if stored.keys() != {(want.entity_id, want.event_type) for want in wanted}:
         return False

@@ -5,7 +5,7 @@ from typing import Any
 
 from jobs.errors import JobError
 from jobs.schedules.forecast import Forecast, Line, Period
-from jobs.schedules.what_if import Change, TownChange, WhatIf
+from jobs.schedules.what_if import EntityChange, TownChange, WhatIf
 from jobs.world.clock import Moment, clock_name
 
 MOST_FAILED = 100  #: things that could not be read and are named
@@ -97,7 +97,7 @@ def _period(period: Period, now: Moment) -> dict[str, Any]:
     }
 
 
-def _change(change: Change) -> dict[str, Any]:
+def _change(change: EntityChange) -> dict[str, Any]:
     return {"occurrences": dict(change.occurrences), "before": dict(change.before), "after": dict(change.after)}
 
 

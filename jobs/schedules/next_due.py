@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from jobs.models import ScheduleRow
-from jobs.run import Wanted
+from jobs.run import WantedSchedule
 from jobs.world.clock import Moment, clock_name, parse_moment, sortable
 from jobs.world.entity import anchor_of, next_due_of
 from jobs.world.maintenance import StructureEvent
@@ -30,7 +30,7 @@ class StoredSchedule(msgspec.Struct):
     payload: Any
 
 
-def set_next_due(row: ScheduleRow | StoredSchedule, want: Wanted, reading: Moment) -> None:
+def set_next_due(row: ScheduleRow | StoredSchedule, want: WantedSchedule, reading: Moment) -> None:
     """Set what was read, and the next due time: one interval after the last one applied, or after the entity was first
     seen.
     """
@@ -49,7 +49,7 @@ def set_next_due(row: ScheduleRow | StoredSchedule, want: Wanted, reading: Momen
     row.job_type, row.payload = want.job_type, want.payload
 
 
-def _known(row: ScheduleRow | StoredSchedule, want: Wanted, clock: str, reading: Moment) -> Moment | None:
+def _known(row: ScheduleRow | StoredSchedule, want: WantedSchedule, clock: str, reading: Moment) -> Moment | None:
     """What is known of the event on this clock. World time may have been away, and a construction has no mark."""
     if row.clock == clock:
         return parse_moment(clock, row.anchor) if row.anchor else None
@@ -57,5 +57,5 @@ def _known(row: ScheduleRow | StoredSchedule, want: Wanted, clock: str, reading:
     return begun if begun is not None and _is_construction(want) and sortable(begun) <= sortable(reading) else None
 
 
-def _is_construction(want: Wanted) -> bool:
+def _is_construction(want: WantedSchedule) -> bool:
     return want.event_type == StructureEvent.CONSTRUCTION_COMPLETE

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from jobs.models import AdvancePrediction
-from jobs.schedules.what_if import Change, WhatIf
+from jobs.schedules.what_if import EntityChange, WhatIf
 from jobs.world.clock import WorldTime
 from scheduler_project import text
 
@@ -113,7 +113,7 @@ def _expected(found: WhatIf) -> Iterator[Expected]:
     return (_expect(change, one.town.settlement.id) for one in found.towns for change in one.changes)
 
 
-def _expect(change: Change, town: str) -> Expected:
+def _expect(change: EntityChange, town: str) -> Expected:
     return Expected(
         change.entity_type,
         change.entity_id,

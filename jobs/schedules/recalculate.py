@@ -21,7 +21,7 @@ from jobs.run import Run
 from jobs.schedules.all_campaigns import look_through
 from jobs.schedules.recalculation_kind import Recalculation, merge
 from jobs.schedules.submitting import submit_due
-from jobs.slices import Budget, Slice, SlicedPayload, current_slice, rest_of, stop_at, sum_of
+from jobs.slices import Slice, SliceBudget, SlicedPayload, current_slice, rest_of, stop_at, sum_of
 from jobs.triggers.looking import submit_triggers
 from scheduler_project.text import is_id
 
@@ -70,7 +70,7 @@ class _CampaignSlice:
         self._campaign = campaign
         self._here = here
         self._kind = kind
-        self._budget = Budget(kind.job_type, kind.settlements)
+        self._budget = SliceBudget(kind.job_type, kind.settlements)
         self._failed: dict[str, JobError] = {}
         self._read: list[str] = []
         self._last: tuple[str, ...] = here.after

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 from jobs.errors import JobError
 from jobs.main_api.model import Settlement, Structure
-from jobs.run import Run, Wanted
+from jobs.run import Run, WantedSchedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class ReadResult:
     """The result of reading some settlements."""
 
-    wanted: Sequence[Wanted]
+    wanted: Sequence[WantedSchedule]
     read: Sequence[str]
     """The entities that were read, whether or not they want schedules."""
     failed: Mapping[str, JobError] = field(default_factory=dict)
@@ -30,16 +30,16 @@ class Recalculation:
     """Settlements per slice."""
     part: int
     """Settlements per step: their entities are read, and their schedules written in one transaction."""
-    look: Callable[[Run, Sequence[Settlement]], Mapping[str, Found]]
+    look: Callable[[Run, Sequence[Settlement]], Mapping[str, ReadResult]]
     """Reads the entities of settlements. Returns them by settlement."""
     find: Callable[[Run, Sequence[str]], Mapping[str, Settlement | Structure | JobError | None]]
     """Reads individual entities; None if one is gone."""
 
 
-def merge(each: Iterable[Found]) -> Found:
+def merge(each: Iterable[ReadResult]) -> ReadResult:
     """What was found of several settlements."""
     parts = list(each)
-    return Found(
+    return ReadResult(
         wanted=[want for part in parts for want in part.wanted],
         read=[entity_id for part in parts for entity_id in part.read],
         failed={name: error for part in parts for name, error in part.failed.items()},

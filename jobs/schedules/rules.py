@@ -18,7 +18,7 @@ from jobs.world.entity import Advanced
 E_ = TypeVar("E_", Settlement, Structure)
 
 
-class Advance(msgspec.Struct, frozen=True):
+class EntityAdvance(msgspec.Struct, frozen=True):
     """What has become of an entity, and the error of each event that could not be applied."""
 
     after: Advanced[Any]
@@ -41,7 +41,7 @@ class EntityRules(Generic[E_]):
     """Reads current entities."""
     barriers: Callable[[Run, Mapping[str, Moment]], Mapping[str, Moment]]
     """Returns by entity what it must not pass, of those that are to be advanced up to these moments."""
-    advance: Callable[[Run, Sequence[DueEntity[E_]]], Mapping[str, Advance | JobError]]
+    advance: Callable[[Run, Sequence[DueEntity[E_]]], Mapping[str, EntityAdvance | JobError]]
     """Reads whatever else the rules need, and advances the entities."""
     by_hand: Callable[[Run, E_, int, dict[str, Any], str, int], Change]
     """Applies occurrences of an event to an entity's level and variables now, whatever is due."""

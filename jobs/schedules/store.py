@@ -15,7 +15,7 @@ from jobs.ledger import DATED_COLUMNS, PLACED_COLUMNS
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, ScheduleRow
 from jobs.models.making import make
-from jobs.run import Applied, Followup, Seen, Wanted
+from jobs.run import Applied, Followup, Seen, WantedSchedule
 from jobs.schedules import changed_campaigns, clocks
 from jobs.schedules.clocks import reading_of
 from jobs.schedules.firing import fire, fire_by_campaign, read_clocks, release
@@ -50,7 +50,7 @@ class DatabaseSchedules:
 
     @transaction.atomic(savepoint=False)
     def sync(
-        self, campaign: Campaign, entity_type: str, wanted: Sequence[Wanted], *, read: Collection[str]
+        self, campaign: Campaign, entity_type: str, wanted: Sequence[WantedSchedule], *, read: Collection[str]
     ) -> list[Followup]:
         """Replace the schedules of the entities that were read by `wanted`. Returns the jobs that are due.
 

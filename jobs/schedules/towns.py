@@ -51,7 +51,7 @@ class CampaignWorld:
     """Those that are triggered, as far as they have no job yet."""
     knows_events: bool = True
     """False: `events` has only those that are overdue, for the main API lists no others."""
-    jobs: Sequence[stops.Due] = ()
+    jobs: Sequence[stops.DueJob] = ()
     """Those that are due at a world time, the first MOST_JOBS; what they change is not known before."""
     failed: Mapping[str, JobError] = field(default_factory=dict)
     """What could not be read."""

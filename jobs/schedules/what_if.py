@@ -13,7 +13,7 @@ from jobs.errors import InvalidForecast
 from jobs.main_api.model import Event, Settlement, Structure
 from jobs.schedules.forecast import EVENT_EXPIRED, expires_by, name_of
 from jobs.schedules.towns import CampaignWorld, Town
-from jobs.stops import Due
+from jobs.stops import DueJob
 from jobs.triggers.looking import Coming
 from jobs.world.clock import Moment, later
 from jobs.world.entity import Advanced
@@ -27,7 +27,7 @@ _MINUTES: Final = {"m": 1, "h": 60, "d": 24 * 60}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class EntityChange:
     """What becomes of a settlement or structure."""
 
     entity_type: str
@@ -47,11 +47,11 @@ class TownChange:
     """What becomes of a settlement and its structures, without structures that have nothing due."""
 
     town: Town
-    settlement: Change | None
-    structures: Sequence[Change]
+    settlement: EntityChange | None
+    structures: Sequence[EntityChange]
 
     @property
-    def changes(self) -> Iterator[Change]:
+    def changes(self) -> Iterator[EntityChange]:
         if self.settlement is not None:
             yield self.settlement
         yield from self.structures
@@ -68,7 +68,7 @@ class WhatIf:
     expired: Sequence[Event]
     coming: Sequence[Coming]
     """Events that would be triggered, or asked about, and have no job yet; what they change is not in `towns`."""
-    jobs: Sequence[Due]
+    jobs: Sequence[DueJob]
     """Those that would run on the way, at their world times; what they change is not in `towns`."""
     totals: Mapping[str, int] = field(default_factory=dict)
     """Occurrences by event."""
@@ -119,13 +119,13 @@ def _advance(town: Town, until: Moment) -> TownChange | None:
     return TownChange(town=town, settlement=own, structures=changes) if own or changes else None
 
 
-def _change(entity: Settlement | Structure, after: Advanced[Any]) -> Change | None:
+def _change(entity: Settlement | Structure, after: Advanced[Any]) -> EntityChange | None:
     if not after.occurred:
         return None
     was = {"level": entity.level, **(entity.variables if isinstance(entity.variables, dict) else {})}
     now = {"level": after.level, **after.variables}
     names = [name for name in {**was, **now} if name != KEY and was.get(name) != now.get(name)]
-    return Change(
+    return EntityChange(
         entity_type=type(entity).__name__,
         entity_id=entity.id,
         entity_name=entity.name,

@@ -21,7 +21,7 @@ from jobs.main_api.model import Event
 from jobs.main_api.triggering import COMPLETE
 from jobs.registry import type_on_event
 from jobs.run import Run, Step
-from jobs.slices import Budget
+from jobs.slices import SliceBudget
 from jobs.states import StepState
 
 MOST_STEPS: Final = 10_000  #: per attempt; its time is what counts
@@ -29,7 +29,7 @@ MOST_NAMED: Final = 5  #: failed effects quoted in an error
 _OPEN: Final = frozenset({StepState.PLANNED, StepState.UNKNOWN})
 
 
-class Reading(NamedTuple):
+class EventReading(NamedTuple):
     """The event as it was read at the attempt's start."""
 
     event: Event | None
@@ -52,10 +52,10 @@ def as_repeatable(error: JobError) -> JobError:
     return TransientError(str(error)) if isinstance(error, OutcomeUnknown) else error
 
 
-def read_event(run: Run, event_id: str) -> Reading:
+def read_event(run: Run, event_id: str) -> EventReading:
     """The event as it is now."""
     try:
-        return Reading(run.api.event(event_id), is_sure=True)
+        return EventReading(run.api.event(event_id), is_sure=True)
     except NotServed:
         overdue = run.api.overdue_events([run.campaign_id])[run.campaign_id]
         if isinstance(overdue, JobError):
@@ -63,7 +63,7 @@ def read_event(run: Run, event_id: str) -> Reading:
         found = next((event for event in overdue if event.id == event_id), None)
         if found is None:
             overdue.whole()  # raises if it may be the one that cannot be read
-        return Reading(found, is_sure=False)
+        return EventReading(found, is_sure=False)
 
 
 def unnamed_event(event_id: str, campaign_id: str) -> Event:
@@ -78,14 +78,14 @@ class Execution:
     EFFECT_UNKNOWN_OUTCOME says.
     """
 
-    def __init__(self, run: Run, event_id: str, reading: Reading, steps: Sequence[Step]) -> None:
+    def __init__(self, run: Run, event_id: str, reading: EventReading, steps: Sequence[Step]) -> None:
         self._run = run
         self._event_id = event_id
         self._event = reading.event
         self._is_sure = reading.is_sure
         self._effects = list(steps[:-1])
         self._completion = steps[-1]
-        self._budget = Budget(type_on_event(), MOST_STEPS)
+        self._budget = SliceBudget(type_on_event(), MOST_STEPS)
 
     def process(self) -> dict[str, Any]:
         """Send what is left, and return the job's result.

@@ -10,14 +10,14 @@ from jobs.main_api.model import Event
 from jobs.world.clock import WorldTime
 
 
-class Open(NamedTuple):
+class OpenEvents(NamedTuple):
     """The events that are not completed."""
 
     events: Listing[Event]
     is_whole: bool  #: False: the main API lists those that are overdue only
 
 
-def read_open(api: MainApi, campaign_id: str) -> Open:
+def read_open(api: MainApi, campaign_id: str) -> OpenEvents:
     """Read them. Raises the main API's errors."""
     found = read_open_each(api, [campaign_id])[campaign_id]
     if isinstance(found, JobError):
@@ -25,19 +25,19 @@ def read_open(api: MainApi, campaign_id: str) -> Open:
     return found
 
 
-def read_open_each(api: MainApi, campaign_ids: Sequence[str]) -> dict[str, Open | JobError]:
+def read_open_each(api: MainApi, campaign_ids: Sequence[str]) -> dict[str, OpenEvents | JobError]:
     """Read those of each campaign, many campaigns in a request, or that campaign's own error."""
     found = api.events_by_campaign(campaign_ids)
     unserved = [one for one, events in found.items() if isinstance(events, NotServed)]
     overdue = api.overdue_events(unserved) if unserved else {}
-    opened: dict[str, Open | JobError] = {}
+    opened: dict[str, OpenEvents | JobError] = {}
     for one, events in {**found, **overdue}.items():
         if isinstance(events, JobError):
             opened[one] = events
         elif one in overdue:
-            opened[one] = Open(events, is_whole=False)
+            opened[one] = OpenEvents(events, is_whole=False)
         else:
-            opened[one] = Open(_scheduled(events), is_whole=True)
+            opened[one] = OpenEvents(_scheduled(events), is_whole=True)
     return opened
 
 

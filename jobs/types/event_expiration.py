@@ -12,7 +12,7 @@ from jobs.main_api.model import Event
 from jobs.main_api.reading import READ_BATCH
 from jobs.registry import Cron, job_type
 from jobs.run import Run
-from jobs.slices import Budget, Slice, SlicedPayload, current_slice, rest_of, stop_at, sum_of
+from jobs.slices import Slice, SliceBudget, SlicedPayload, current_slice, rest_of, stop_at, sum_of
 from jobs.triggers.looking import split
 from scheduler_project.text import is_id
 
@@ -55,7 +55,7 @@ class _Expiring:
     """The progress of one slice."""
 
     def __init__(self, run: Run) -> None:
-        self.budget = Budget(NAME, MOST_EVENTS)
+        self.budget = SliceBudget(NAME, MOST_EVENTS)
         self.count = 0
         self.named: list[str] = []
         self.failed: dict[str, JobError] = {}

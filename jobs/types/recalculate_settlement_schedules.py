@@ -7,9 +7,9 @@ from django.utils.translation import gettext_noop
 
 from jobs.main_api.model import Settlement
 from jobs.registry import Cron, job_type
-from jobs.run import Run, Wanted
+from jobs.run import Run, WantedSchedule
 from jobs.schedules.recalculate import recalculate
-from jobs.schedules.recalculation_kind import Found, Recalculation
+from jobs.schedules.recalculation_kind import ReadResult, Recalculation
 from jobs.slices import SlicedPayload
 from jobs.types import settlement_growth
 from jobs.world.growth import settlement_intervals
@@ -31,15 +31,15 @@ def recalculate_settlements(payload: SlicedPayload, run: Run) -> dict[str, Any]:
     return recalculate(payload, run, SETTLEMENTS)
 
 
-def _look(_run: Run, settlements: Sequence[Settlement]) -> dict[str, Found]:
-    return {settlement.id: Found(wanted=_wanted(settlement), read=[settlement.id]) for settlement in settlements}
+def _look(_run: Run, settlements: Sequence[Settlement]) -> dict[str, ReadResult]:
+    return {settlement.id: ReadResult(wanted=_wanted(settlement), read=[settlement.id]) for settlement in settlements}
 
 
-def _wanted(settlement: Settlement) -> list[Wanted]:
+def _wanted(settlement: Settlement) -> list[WantedSchedule]:
     if settlement.archived_at:
         return []
     return [
-        Wanted(
+        WantedSchedule(
             entity_id=settlement.id,
             entity_name=settlement.name,
             event_type=event,

@@ -9,9 +9,9 @@ from jobs.errors import JobError
 from jobs.main_api.listing import Listing
 from jobs.main_api.model import Settlement, Structure
 from jobs.registry import Cron, job_type
-from jobs.run import Run, Wanted
+from jobs.run import Run, WantedSchedule
 from jobs.schedules.recalculate import recalculate
-from jobs.schedules.recalculation_kind import Found, Recalculation
+from jobs.schedules.recalculation_kind import ReadResult, Recalculation
 from jobs.slices import SlicedPayload
 from jobs.types import structure_maintenance
 from jobs.world.maintenance import structure_intervals
@@ -33,17 +33,17 @@ def recalculate_structures(payload: SlicedPayload, run: Run) -> dict[str, Any]:
     return recalculate(payload, run, STRUCTURES)
 
 
-def _look(run: Run, settlements: Sequence[Settlement]) -> dict[str, Found]:
+def _look(run: Run, settlements: Sequence[Settlement]) -> dict[str, ReadResult]:
     archived = {settlement.id: bool(settlement.archived_at) for settlement in settlements}
     listed = run.api.structures_by_settlement(list(archived))
     return {one: _found(one, structures, archived=archived[one]) for one, structures in listed.items()}
 
 
-def _found(settlement_id: str, structures: Listing[Structure] | JobError, *, archived: bool) -> Found:
+def _found(settlement_id: str, structures: Listing[Structure] | JobError, *, archived: bool) -> ReadResult:
     if isinstance(structures, JobError):
         failed = {f"settlement {settlement_id}": structures}
-        return Found(wanted=[], read=[], failed=failed, unreadable=[settlement_id])
-    return Found(
+        return ReadResult(wanted=[], read=[], failed=failed, unreadable=[settlement_id])
+    return ReadResult(
         wanted=[want for one in structures if not one.archived_at and not archived for want in _wanted(one)],
         read=[structure.id for structure in structures],
         failed=structures.failures("structure"),
@@ -51,9 +51,9 @@ def _found(settlement_id: str, structures: Listing[Structure] | JobError, *, arc
     )
 
 
-def _wanted(structure: Structure) -> list[Wanted]:
+def _wanted(structure: Structure) -> list[WantedSchedule]:
     return [
-        Wanted(
+        WantedSchedule(
             entity_id=structure.id,
             entity_name=structure.name,
             event_type=event,

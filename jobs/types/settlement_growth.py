@@ -13,7 +13,7 @@ from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
 from jobs.schedules.apply import BATCH, apply_batch
 from jobs.schedules.households import DueEntity, read_structures
-from jobs.schedules.rules import Advance, EntityRules
+from jobs.schedules.rules import EntityAdvance, EntityRules
 from jobs.world.change import Change
 from jobs.world.clock import Moment
 from jobs.world.growth import GrowthType, StructureStatus, grow
@@ -51,7 +51,7 @@ def grow_settlements(items: Sequence[Item]) -> Sequence[Answer]:
     return apply_batch(items, _SETTLEMENTS)
 
 
-def _advance(run: Run, due: Sequence[DueEntity[Settlement]]) -> dict[str, Advance | JobError]:
+def _advance(run: Run, due: Sequence[DueEntity[Settlement]]) -> dict[str, EntityAdvance | JobError]:
     """Level-ups need the settlement's structures, if it requires any and can have the people.
 
     Structures that cannot be read must not count as missing: level-ups wait until they can. The rest waits for two
@@ -59,18 +59,18 @@ def _advance(run: Run, due: Sequence[DueEntity[Settlement]]) -> dict[str, Advanc
     """
     needing = [one for one in due if needs_structures(one.in_world, one.until)]
     structures = read_structures(run, needing)
-    advanced: dict[str, Advance | JobError] = {}
+    advanced: dict[str, EntityAdvance | JobError] = {}
     for one in due:
         found = structures.get(one.entity.id, {})
         if isinstance(found, PermanentError) or (isinstance(found, JobError) and one.attempts >= WITHOUT_LEVELS_FROM):
             without = replace(one.in_world, anchors={e: a for e, a in one.in_world.anchors.items() if e != _LEVEL_UP})
             after = advance_settlement(Household(settlement=without), one.until)
-            advanced[one.entity.id] = Advance(after, {_LEVEL_UP: found})
+            advanced[one.entity.id] = EntityAdvance(after, {_LEVEL_UP: found})
         elif isinstance(found, JobError):
             advanced[one.entity.id] = found
         else:
             household = Household(settlement=one.in_world, structures=found)
-            advanced[one.entity.id] = Advance(advance_settlement(household, one.until))
+            advanced[one.entity.id] = EntityAdvance(advance_settlement(household, one.until))
     return advanced
 
 

@@ -12,7 +12,7 @@ from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
 from jobs.schedules.apply import BATCH, apply_batch
 from jobs.schedules.households import DueEntity, ResourcesInTime, resources_of
-from jobs.schedules.rules import Advance, EntityRules
+from jobs.schedules.rules import EntityAdvance, EntityRules
 from jobs.world.change import Change
 from jobs.world.maintenance import StructureEvent, maintain
 from jobs.world.structures import advance_structure, check_upgrade, needs_resources
@@ -45,9 +45,9 @@ def maintain_structures(items: Sequence[Item]) -> Sequence[Answer]:
     return apply_batch(items, _STRUCTURES)
 
 
-def _advance(run: Run, due: Sequence[DueEntity[Structure]]) -> dict[str, Advance | JobError]:
+def _advance(run: Run, due: Sequence[DueEntity[Structure]]) -> dict[str, EntityAdvance | JobError]:
     """Upgrade checks need the settlement's resources at their time; the rest of a structure needs nothing else."""
-    advanced: dict[str, Advance | JobError] = {}
+    advanced: dict[str, EntityAdvance | JobError] = {}
     every = [(one, advance_structure(one.in_world, one.until)) for one in due]
     needing = {one.entity.id for one, after in every if needs_resources(after)}
     resources = ResourcesInTime(run, [one for one in due if one.entity.id in needing])
@@ -60,7 +60,7 @@ def _advance(run: Run, due: Sequence[DueEntity[Structure]]) -> dict[str, Advance
                 after.next.pop(StructureEvent.UPGRADE_AVAILABLE, None)
             else:
                 check_upgrade(after, found)
-        advanced[one.entity.id] = Advance(after, errors)
+        advanced[one.entity.id] = EntityAdvance(after, errors)
     return advanced
 
 

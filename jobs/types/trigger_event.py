@@ -18,7 +18,14 @@ from jobs.registry import WORLD_TIME, Payload, job_type
 from jobs.run import Run, Sender, Step
 from jobs.states import Priority, StepState
 from jobs.triggers.due import subject_of
-from jobs.triggers.execution import Execution, Reading, as_repeatable, may_have_been_sent, read_event, unnamed_event
+from jobs.triggers.execution import (
+    EventReading,
+    Execution,
+    as_repeatable,
+    may_have_been_sent,
+    read_event,
+    unnamed_event,
+)
 from jobs.triggers.open_events import scheduled_at
 from jobs.world.clock import WorldTime
 from jobs.world.event_policies import EventAction
@@ -89,7 +96,7 @@ def trigger(payload: TriggerEvent, run: Run) -> dict[str, Any]:
     return Execution(run, payload.event_id, reading, steps).process()
 
 
-def _is_open(reading: Reading) -> bool:
+def _is_open(reading: EventReading) -> bool:
     return reading.event is not None and not reading.event.is_completed
 
 
@@ -98,7 +105,7 @@ def _has_failed(steps: Sequence[Step]) -> bool:
     return any(step.state is StepState.FAILED for step in steps)
 
 
-def _report_refusals(event_id: str, reading: Reading, steps: Sequence[Step], run: Run) -> NoReturn:
+def _report_refusals(event_id: str, reading: EventReading, steps: Sequence[Step], run: Run) -> NoReturn:
     """Report that all effects were refused, unless another job has triggered the event since. Nothing is sent."""
     event = reading.event or unnamed_event(event_id, run.campaign_id)
     if (sender := run.triggers.give_way(run.job_id, event)) is None:

@@ -18,7 +18,7 @@ _MILLION: Final = 10**6
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
-class CatchUp(StrEnum):
+class CatchUpPolicy(StrEnum):
     """What becomes of real time in which the clock should have made steps, and could not."""
 
     SKIP = "skip"
@@ -48,7 +48,7 @@ class Rule:
     most_per_day: int
     """World seconds in a day of the time zone of the quiet hours."""
     quiet: QuietHours
-    catch_up: CatchUp = CatchUp.SKIP
+    catch_up: CatchUpPolicy = CatchUpPolicy.SKIP
 
     def earn(self, real: timedelta) -> int:
         """World nanoseconds of so much real time: millionths times milliseconds, so whole numbers."""
@@ -114,9 +114,9 @@ def tick(rule: Rule, position: Position, now: datetime) -> Tick:
     if not due:
         return Tick(0, position, next_tick(rule, position))
     missed = elapsed - rule.step > LATE
-    if missed and rule.catch_up is CatchUp.SKIP:
+    if missed and rule.catch_up is CatchUpPolicy.SKIP:
         return _wait(rule, 0, begin(now, position), Lost.MISSED)
-    jumps = missed and rule.catch_up is CatchUp.JUMP
+    jumps = missed and rule.catch_up is CatchUpPolicy.JUMP
     real = rule.step * (due if jumps else min(due, _fewest(rule, position.owed)))
     until = rule.quiet.after(position.counted_until, real)
     earned = replace(position, counted_until=until, owed=position.owed + rule.earn(real))
@@ -130,7 +130,7 @@ def settle(rule: Rule, position: Position, now: datetime) -> Position:
     """
     now = _whole(now)
     elapsed = rule.quiet.open_time(position.counted_until, now)
-    if rule.catch_up is CatchUp.SKIP and elapsed - rule.step > LATE:
+    if rule.catch_up is CatchUpPolicy.SKIP and elapsed - rule.step > LATE:
         elapsed = timedelta()
     owed = min(position.owed + rule.earn(elapsed), rule.most_per_step * _NANOSECONDS)
     return replace(position, counted_until=now, owed=owed)

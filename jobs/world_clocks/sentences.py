@@ -7,15 +7,15 @@ from typing import Final
 
 from django.utils.translation import gettext, gettext_noop
 
-from jobs.world.ticking import CatchUp, Rule
+from jobs.world.ticking import CatchUpPolicy, Rule
 from jobs.world_clocks.settings import Settings, format_rate
 from scheduler_project.durations import duration_in_words as duration
 from scheduler_project.durations import exact_duration
 
-CATCH_UP: Final[Mapping[CatchUp, str]] = {
-    CatchUp.SKIP: gettext_noop("skip: the clock goes on from now"),
-    CatchUp.JUMP: gettext_noop("jump: one step catches up, within its limit"),
-    CatchUp.STEP: gettext_noop("step: make the missed steps one after the other"),
+CATCH_UP: Final[Mapping[CatchUpPolicy, str]] = {
+    CatchUpPolicy.SKIP: gettext_noop("skip: the clock goes on from now"),
+    CatchUpPolicy.JUMP: gettext_noop("jump: one step catches up, within its limit"),
+    CatchUpPolicy.STEP: gettext_noop("step: make the missed steps one after the other"),
 }
 _ANY_DAY: Final = datetime(2000, 1, 3, tzinfo=UTC)  #: without a change of daylight saving in any zone
 
@@ -79,13 +79,13 @@ def _describe_day(rule: Rule) -> str:
 
 
 def _describe_catch_up(settings: Settings) -> str:
-    match CatchUp(settings.catch_up):
-        case CatchUp.SKIP:
+    match CatchUpPolicy(settings.catch_up):
+        case CatchUpPolicy.SKIP:
             return gettext("Time in which it could not move is skipped.")
-        case CatchUp.JUMP:
+        case CatchUpPolicy.JUMP:
             text = gettext("Time in which it could not move is caught up by one step of at most %(most)s.")
             return text % {"most": exact_duration(settings.most_per_step)}
-        case CatchUp.STEP:
+        case CatchUpPolicy.STEP:
             return gettext("Time in which it could not move is caught up step by step.")
 
 

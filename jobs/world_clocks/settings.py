@@ -12,7 +12,7 @@ from django.utils.translation import gettext
 from jobs.errors import InvalidWorldClock
 from jobs.models import WorldClock
 from jobs.world.quiet_hours import QuietHours, parse_ranges
-from jobs.world.ticking import CatchUp, Position, Rule
+from jobs.world.ticking import CatchUpPolicy, Position, Rule
 from scheduler_project.durations import exact_duration, parse_duration
 from scheduler_project.moments import read_zone
 
@@ -60,7 +60,7 @@ class Settings:
             most_per_step=self.most_per_step,
             most_per_day=self.most_per_day,
             quiet=QuietHours(read_zone(self.time_zone), parse_ranges(self.quiet_hours)),
-            catch_up=CatchUp(self.catch_up),
+            catch_up=CatchUpPolicy(self.catch_up),
         )
 
     def as_fields(self) -> dict[str, Any]:
@@ -88,13 +88,13 @@ class Settings:
             "most": exact_duration(MOST_STEP),
         }
         no_zone = gettext("there is no time zone “%(zone)s”") % {"zone": self.time_zone[:100]}
-        modes = gettext("must be one of %(modes)s") % {"modes": ", ".join(CatchUp)}
+        modes = gettext("must be one of %(modes)s") % {"modes": ", ".join(CatchUpPolicy)}
         return {
             "rate": "" if LEAST_RATE <= self.rate <= MOST_RATE and not self.rate % LEAST_RATE else within,
             "step": "" if LEAST_STEP <= self.step <= MOST_STEP else between,
             "quiet_hours": _refusal(parse_ranges, self.quiet_hours),
             "time_zone": no_zone if _refusal(read_zone, self.time_zone) else "",
-            "catch_up": "" if self.catch_up in list(CatchUp) else modes,
+            "catch_up": "" if self.catch_up in list(CatchUpPolicy) else modes,
         }
 
     def _limit_faults(self) -> dict[str, str]:

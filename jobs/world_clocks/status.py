@@ -23,7 +23,7 @@ _ORDER: Final = (ClockState.RUNNING, ClockState.PAUSED, ClockState.OFF)
 
 
 @dataclass(frozen=True)
-class Status:
+class ClockStatus:
     """A world clock at a moment."""
 
     clock: WorldClock
@@ -102,17 +102,17 @@ class Status:
         return ", ".join(parts)
 
 
-def read_all(now: datetime) -> list[Status]:
+def read_all(now: datetime) -> list[ClockStatus]:
     """All world clocks, the running ones first; two queries."""
     return _read(WorldClock.objects.all(), now)
 
 
-def read_first(now: datetime, most: int) -> list[Status]:
+def read_first(now: datetime, most: int) -> list[ClockStatus]:
     """Some of the running clocks, those that wait last; two queries."""
     return _read(WorldClock.objects.filter(state=ClockState.RUNNING).order_by("waits", "campaign_id")[:most], now)
 
 
-def _read(found_clocks: QuerySet[WorldClock], now: datetime) -> list[Status]:
+def _read(found_clocks: QuerySet[WorldClock], now: datetime) -> list[ClockStatus]:
     clocks = {clock.pk: clock for clock in found_clocks}
     if not clocks:
         return []
@@ -122,10 +122,10 @@ def _read(found_clocks: QuerySet[WorldClock], now: datetime) -> list[Status]:
     return sorted(found, key=lambda one: (_ORDER.index(ClockState(one.clock.state)), one.name))
 
 
-def read_one(campaign: CampaignClock, now: datetime, hours_per_day: int) -> Status | None:
+def read_one(campaign: CampaignClock, now: datetime, hours_per_day: int) -> ClockStatus | None:
     """The campaign's; None if nobody has set one up."""
     clock = WorldClock.objects.filter(pk=campaign.pk).first()
-    return Status(clock, campaign.name or campaign.pk, now, hours_per_day) if clock else None
+    return ClockStatus(clock, campaign.name or campaign.pk, now, hours_per_day) if clock else None
 
 
 def count() -> Mapping[str, int]:
@@ -146,8 +146,8 @@ _ON: Final = FixedQuery(
 )
 
 
-def _status(clock: WorldClock, campaign: Any, now: datetime) -> Status:
+def _status(clock: WorldClock, campaign: Any, now: datetime) -> ClockStatus:
     if campaign is None:
-        return Status(clock, clock.pk, now)
+        return ClockStatus(clock, clock.pk, now)
     calendar = calendars.choose(campaign.own_calendar, campaign.served_calendar).calendar
-    return Status(clock, campaign.name or clock.pk, now, calendar.hours_per_day)
+    return ClockStatus(clock, campaign.name or clock.pk, now, calendar.hours_per_day)

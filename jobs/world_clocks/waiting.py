@@ -11,7 +11,7 @@ from jobs import pauses, stops
 from jobs.models import CampaignClock, Job, Pause, WorldClock
 from jobs.registry import type_moving_world_time
 from jobs.states import ENDED, State
-from jobs.stops import Due
+from jobs.stops import DueJob
 from jobs.world.ticking import LATE
 
 LONGEST_PROBLEM: Final = 500  #: characters of a reason that is kept
@@ -22,7 +22,7 @@ class _Known(NamedTuple):
 
     campaigns: Mapping[str, CampaignClock]
     jobs: Mapping[UUID, Job]
-    stops: Mapping[str, Due]
+    stops: Mapping[str, DueJob]
     paused: list[Pause]
     now: datetime
 

@@ -14,7 +14,7 @@ from jobs.main_api import traffic
 from jobs.models import CampaignClock, EventQuestion, Job, Pause, PauseKind, ScheduleRow
 from jobs.registry import all_types
 from jobs.states import ENDED, Priority, State
-from jobs.stops import Due
+from jobs.stops import DueJob
 from jobs.triggers import questions
 from jobs.waits import wait_in
 from jobs.world.calendars.calendar import Calendar
@@ -65,7 +65,7 @@ def find_campaign_blockers(
     paused: Sequence[Pause],
     now: datetime,
     calendar: Calendar = GREGORIAN,
-    due: Sequence[Due] = (),
+    due: Sequence[DueJob] = (),
 ) -> list[Blocker]:
     """What blocks the campaign's rows now, stuck recalculations apart; `due` are its jobs at world times, in order."""
     found = []
@@ -89,7 +89,7 @@ def find_campaign_blockers(
     return found
 
 
-def _explain_stop(due: Due, calendar: Calendar, now: datetime) -> Blocker:
+def _explain_stop(due: DueJob, calendar: Calendar, now: datetime) -> Blocker:
     text = gettext(
         "The world stands at %(time)s until this job has ended and the schedules have been recalculated. What is due "
         "later follows."

@@ -13,7 +13,7 @@ from jobs.models.job import unique_key_of
 from jobs.registry import all_types, type_named
 from jobs.service import Submission
 from jobs.states import State
-from jobs.stops import Due
+from jobs.stops import DueJob
 from jobs.world.clock import parse_moment
 from ops.reads.job import name_all
 
@@ -98,7 +98,7 @@ def key_of_fired_job(row: ScheduleRow) -> str:
     return unique_key_of(row.job_type, row.campaign_id, subject, last.isoformat())
 
 
-def find_due(campaign_id: str) -> list[Due]:
+def find_due(campaign_id: str) -> list[DueJob]:
     """The next jobs that are due at world times, in order; each with its title."""
     found = stops.find_due(campaign_id, most=LISTED)
     name_all([one.job for one in found], {})

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import strategies as st
 
 from jobs.world.quiet_hours import QuietHours, format_ranges, parse_ranges
-from jobs.world.ticking import CatchUp, Rule
+from jobs.world.ticking import CatchUpPolicy, Rule
 
 MINUTE: Final = timedelta(minutes=1)
 SPRING: Final = datetime(2026, 3, 28, 20, tzinfo=UTC)  #: a few hours before Europe's clocks go forward
@@ -51,5 +51,5 @@ def rules(draw: st.DrawFn, *, limited: bool = False) -> Rule:
         most_per_step=per_step,
         most_per_day=per_day,
         quiet=draw(quiet_hours),
-        catch_up=draw(st.sampled_from(CatchUp)),
+        catch_up=draw(st.sampled_from(CatchUpPolicy)),
     )

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from jobs import actions, service, undo
 from jobs.models import Job, JobAction, new_job_id
-from jobs.service import Report
+from jobs.service import CommandReport
 from jobs.states import State
 
 NEVER_APPLIED = "EVENT_EXPIRATION"
@@ -44,9 +44,9 @@ def columns(job: Job) -> dict[str, Any]:
     return {name: getattr(stored, name) for name in KEPT}
 
 
-def act(verb: str, *jobs: Job, **more: Any) -> tuple[JobAction, Report]:
+def act(verb: str, *jobs: Job, **more: Any) -> tuple[JobAction, CommandReport]:
     """One action of ann's, as the pages record it."""
-    commands: dict[str, Callable[..., Report]] = {
+    commands: dict[str, Callable[..., CommandReport]] = {
         "cancel": service.cancel,
         "discard": service.discard,
         "reschedule": service.reschedule,
@@ -58,6 +58,6 @@ def act(verb: str, *jobs: Job, **more: Any) -> tuple[JobAction, Report]:
     return action, commands[verb](list(jobs), actor="user:ann", reason="", action=action, **more)
 
 
-def take_back(action: JobAction) -> Report:
+def take_back(action: JobAction) -> CommandReport:
     by = actions.begin(action.verb, actor="user:bob", undoes=action)
     return undo.undo(action, list(action.entries.all()), actor="user:bob", reason="", action=by)

@@ -12,7 +12,7 @@ MOST_REQUESTS: Final = 24
 MOST_SILENCES: Final = 2  #: requests in a row without an answer, after which the main API has gone
 
 
-class Send(Protocol):
+class SendRequest(Protocol):
     """How requests are sent: PooledTransport.send."""
 
     def __call__(self, payload: Mapping[str, Any], *, request: Request = Request.QUERY) -> Answer:
@@ -57,7 +57,7 @@ class Asked(NamedTuple):
 class Asker:
     """Counts requests and silences. Answers instead of asking once its requests or its time are used up."""
 
-    def __init__(self, send: Send, *, within_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, send: SendRequest, *, within_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.requests = 0
         self._send = send
         self._clock = clock

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from jobs.errors import NotFound
-from jobs.main_api.conformance.asker import Asker, Send, Unreachable
+from jobs.main_api.conformance.asker import Asker, SendRequest, Unreachable
 from jobs.main_api.conformance.gather import Facts, gather
 from jobs.main_api.conformance.points import judge
 from jobs.main_api.conformance.report import CheckOutcome, Report, outcome_of, quote
@@ -19,7 +19,7 @@ WITHIN_S: Final = 60.0  #: after which nothing more is asked
 
 
 def check(
-    send: Send,
+    send: SendRequest,
     *,
     url: str,
     is_key: bool,

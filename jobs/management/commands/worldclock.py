@@ -11,7 +11,7 @@ from jobs import actor as actors
 from jobs.errors import Refused
 from jobs.management.output import logs_on_stderr
 from jobs.world_clocks import control
-from jobs.world_clocks.status import Status, read_all
+from jobs.world_clocks.status import ClockStatus, read_all
 
 _ONE = {
     "start": (control.start, "let a clock run that is off or paused"),
@@ -63,5 +63,5 @@ class Command(BaseCommand):
                 return [_ONE[verb][0](options["campaign"], actor=actors.COMMAND, reason=options["reason"])]
 
 
-def _line(status: Status) -> str:
+def _line(status: ClockStatus) -> str:
     return f"{status.clock.pk}  {status.name}  {status.sentence}"

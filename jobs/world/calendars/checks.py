@@ -15,7 +15,7 @@ LONGEST_NAME: Final = 60
 _SIGNS: Final = frozenset(",:")  #: what separates the parts of a date
 
 
-class Calendar(Protocol):
+class CalendarFields(Protocol):
     """The fields to check, before they make a calendar."""
 
     @property
@@ -46,13 +46,13 @@ class InvalidCalendar(ValueError):
         self.field, self.fault = field, fault
 
 
-def check(calendar: Calendar) -> None:
+def check(calendar: CalendarFields) -> None:
     """Raise InvalidCalendar for the first fault."""
     for field, fault in _faults(calendar):
         raise InvalidCalendar(field, fault)
 
 
-def _faults(calendar: Calendar) -> Iterator[tuple[str, str]]:
+def _faults(calendar: CalendarFields) -> Iterator[tuple[str, str]]:
     yield from _name_faults("name", [calendar.name])
     yield from _month_faults(calendar.months)
     yield from _many("weekdays", len(calendar.weekdays), 0, MOST_WEEKDAYS)

@@ -152,7 +152,7 @@ def test_a_campaigns_page_says_that_an_operator_is_asked(operator: Client, waiti
     """As long as the question is open: the world stands there, and nothing else blocks the campaign."""
     CampaignClock.objects.filter(pk=CAMPAIGN).delete()  # the job has made one, without a time
     campaign(campaign_id=CAMPAIGN, world_time=AT, processed_world_time=AT)
-    stops.place([stops.Planned(waiting.pk, CAMPAIGN, WorldTime.parse(AT))])
+    stops.place([stops.PlannedJob(waiting.pk, CAMPAIGN, WorldTime.parse(AT))])
     stops.open_first(CAMPAIGN, WorldTime.parse(AT))
     address = f"/admin/jobs/campaignclock/{CAMPAIGN}/change/"
     asked = f"An operator is asked whether to trigger event {EventQuestion.objects.get().event_name}"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jobs import stops
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, ScheduleRow, StopPhase, WorldStop, new_job_id
-from jobs.run import Seen, Wanted
+from jobs.run import Seen, WantedSchedule
 from jobs.schedules.changed_campaigns import find_changed, find_moved
 from jobs.schedules.store import DatabaseSchedules
 from jobs.world.clock import Moment, WallTime, WorldTime, sortable
@@ -32,10 +32,10 @@ def campaign(hours: float = 0, **changes: Any) -> Campaign:
     return Campaign(id="c-1", **fields)
 
 
-def want(entity: int, event: GrowthType, hours: int, mark: float | None, name: str) -> Wanted:
+def want(entity: int, event: GrowthType, hours: int, mark: float | None, name: str) -> WantedSchedule:
     """A schedule of a settlement, for which `event` was applied `mark` hours after noon."""
     marks = {"schedulerMarks": {"clock": "world", event.value: at(mark).isoformat()}} if mark is not None else {}
-    return Wanted(
+    return WantedSchedule(
         entity_id=f"s-{entity}",
         entity_name=name,
         event_type=event,
@@ -73,7 +73,7 @@ def snapshot() -> list[dict[str, object]]:
 @examples(60)
 @given(first=worlds, then=st.none() | worlds, moved=st.sampled_from([0, 0.5, 1, 1.5, 3]), stop=stops_at)
 def test_skipped_is_what_a_recalculation_leaves_as_it_is(
-    first: list[Wanted], then: list[Wanted] | None, moved: float, stop: tuple[int, StopPhase] | None
+    first: list[WantedSchedule], then: list[WantedSchedule] | None, moved: float, stop: tuple[int, StopPhase] | None
 ) -> None:
     """Whatever has changed of the entities and the clock, and wherever the world stands at an effect."""
     then = first if then is None else then

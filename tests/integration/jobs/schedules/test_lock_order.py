@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from jobs.main_api.model import Campaign
 from jobs.models import AdvanceSource, CampaignClock, ScheduleRow
-from jobs.run import Applied, Wanted
+from jobs.run import Applied, WantedSchedule
 from jobs.schedules.advances import react
 from jobs.schedules.firing import fire_wall_rows, fire_world_rows
 from jobs.schedules.store import DatabaseSchedules
@@ -36,8 +36,8 @@ def plant(kind: str, entity_id: str, due: Moment) -> None:
     )  # fmt: skip
 
 
-def wanted(entity_id: str) -> Wanted:
-    return Wanted(
+def wanted(entity_id: str) -> WantedSchedule:
+    return WantedSchedule(
         entity_id=entity_id, entity_name="another", event_type="E", interval=HOUR * 2, variables={},
         job_type="STRUCTURE_MAINTENANCE", payload={"structureId": entity_id, "eventType": "E"}, household="t",
     )  # fmt: skip

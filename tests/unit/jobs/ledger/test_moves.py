@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection, connections, transaction
 from django.utils import timezone
 
 from jobs.errors import StateConflict
-from jobs.fingerprint import Failure
+from jobs.fingerprint import Fingerprint
 from jobs.ledger import Ending, Entry, Move, moves, statements
 from jobs.ledger.recording import Later
 from jobs.ledger.sqlite_batches import ROWS
@@ -213,7 +213,7 @@ def test_committed_moves_are_announced_whatever_becomes_of_the_next_ones(monkeyp
     job_moved.connect(note)
     queued, running, now = a_job(State.QUEUED), a_job(State.RUNNING, 1), timezone.now()
     refused = Ending(
-        running, Outcome(State.DEAD, "try"), result="no JSON", failure=Failure(*["x"] * len(Failure._fields))
+        running, Outcome(State.DEAD, "try"), result="no JSON", failure=Fingerprint(*["x"] * len(Fingerprint._fields))
     )
     later.add(partial(int, "no number"))
     moves.cycle([], [str(queued.pk)], actor="test", worker="w", now=now, later=later)

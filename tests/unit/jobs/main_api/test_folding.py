@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.main_api.folding import Key, Window, Windows
+from jobs.main_api.folding import FoldingWindow, Key, Windows
 from jobs.main_api.messages import WORLD_TIME_ADVANCED, Message
 from jobs.world.clock import WorldTime
 
@@ -19,10 +19,10 @@ class AllOfThem:
     """The same windows, without heaps."""
 
     def __init__(self) -> None:
-        self.windows: dict[Key, Window] = {}
+        self.windows: dict[Key, FoldingWindow] = {}
 
     def add(self, key: Key, new: Message) -> None:
-        window = self.windows.setdefault(key, Window(until=0.0))
+        window = self.windows.setdefault(key, FoldingWindow(until=0.0))
         kept = window.pending
         later = kept and kept.world_time and new.world_time and new.world_time < kept.world_time
         window.pending = kept if later else new

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jobs.world import ticking
 from jobs.world.quiet_hours import QuietHours, parse_ranges
-from jobs.world.ticking import CatchUp, Lost, Position, Rule, Tick
+from jobs.world.ticking import CatchUpPolicy, Lost, Position, Rule, Tick
 from tests.support.clocks import rules, starts
 
 NS = 10**9
@@ -46,7 +46,7 @@ def test_what_is_moved_is_what_was_earned(rule: Rule, start: datetime, milli: li
     earned = rule.earn(rule.quiet.open_time(start, position.counted_until))
 
     if any(tick.lost for _, tick in ticks):
-        assert rule.catch_up is CatchUp.SKIP
+        assert rule.catch_up is CatchUpPolicy.SKIP
         assert moved * NS + position.owed < earned
     else:
         assert (moved, position.owed) == divmod(earned, NS)
@@ -104,7 +104,7 @@ def after_outage(rule: Rule) -> list[Tick]:
 
 
 def test_skip_goes_on_from_now() -> None:
-    (tick,) = after_outage(replace(MINUTES, catch_up=CatchUp.SKIP))
+    (tick,) = after_outage(replace(MINUTES, catch_up=CatchUpPolicy.SKIP))
 
     assert (tick.seconds, tick.lost) == (0, Lost.MISSED)
     assert tick.next_at == START + timedelta(minutes=11, seconds=30)
@@ -112,15 +112,15 @@ def test_skip_goes_on_from_now() -> None:
 
 def test_jump_makes_one_step_within_its_limit() -> None:
     """What is beyond the limit is given up."""
-    (whole,) = after_outage(replace(MINUTES, catch_up=CatchUp.JUMP, most_per_step=36_000))
-    (cut,) = after_outage(replace(MINUTES, catch_up=CatchUp.JUMP))
+    (whole,) = after_outage(replace(MINUTES, catch_up=CatchUpPolicy.JUMP, most_per_step=36_000))
+    (cut,) = after_outage(replace(MINUTES, catch_up=CatchUpPolicy.JUMP))
 
     assert (whole.seconds, whole.lost, whole.next_at) == (36_000, None, START + timedelta(minutes=11))
     assert (cut.seconds, cut.lost, cut.position.owed) == (7200, Lost.STEP_LIMIT, 0)
 
 
 def test_step_makes_the_missed_steps_in_turn() -> None:
-    ticks = after_outage(replace(MINUTES, catch_up=CatchUp.STEP))
+    ticks = after_outage(replace(MINUTES, catch_up=CatchUpPolicy.STEP))
 
     assert [tick.seconds for tick in ticks] == [3600] * 10
     assert ticks[-1].next_at == START + timedelta(minutes=11)
@@ -153,7 +153,7 @@ def test_a_step_that_never_began_is_owed_again() -> None:
 
 def test_steps_of_less_than_a_second_are_joined() -> None:
     """After an outage: of ten steps of 0.3 seconds the first four move one second, the next three another."""
-    ticks = after_outage(replace(MINUTES, catch_up=CatchUp.STEP, rate=Decimal("0.005")))
+    ticks = after_outage(replace(MINUTES, catch_up=CatchUpPolicy.STEP, rate=Decimal("0.005")))
 
     assert [tick.seconds for tick in ticks] == [1, 1, 1]
     assert ticks[-1].position.owed == 0

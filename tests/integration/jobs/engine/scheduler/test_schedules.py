@@ -12,7 +12,7 @@ from jobs.engine.scheduler.scheduler import Scheduler
 from jobs.errors import PermanentError
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, Job, ScheduleRow
-from jobs.run import Applied, Wanted
+from jobs.run import Applied, WantedSchedule
 from jobs.schedules.clocks import begin_read
 from jobs.schedules.firing import fire_wall_rows, next_wall_firing
 from jobs.schedules.store import DatabaseSchedules
@@ -21,7 +21,7 @@ from jobs.world.clock import WallTime, WorldTime, sortable
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def wanted(**changes: Any) -> Wanted:
+def wanted(**changes: Any) -> WantedSchedule:
     """One kind of growth of one settlement."""
     values: dict[str, Any] = {
         "entity_id": "s-1",
@@ -32,7 +32,7 @@ def wanted(**changes: Any) -> Wanted:
         "job_type": "SETTLEMENT_GROWTH",
         "payload": {"settlementId": "s-1", "growthType": "POPULATION_GROWTH"},
     }
-    return Wanted(**{**values, **changes})
+    return WantedSchedule(**{**values, **changes})
 
 
 def campaign(clock: str) -> Campaign:

@@ -32,7 +32,7 @@ from tests.support import database, seed
 from tests.support.environment import API_PORT, DIALECT, REDIS_PORT, TOKEN
 from tests.support.examples import FACTOR
 from tests.support.processes import Start, database_url
-from tests.support.scheduling import ByFolder, in_order
+from tests.support.scheduling import ByFolder, in_order, send_less
 from tests.support.servers import ROOT, RedisServer, Running, SandboxApi, manage_in
 
 gc.disable()  # until all tests are collected: modules are no garbage
@@ -46,6 +46,11 @@ def _render(template: Template, context: Context) -> SafeString:
 
 
 utils.instrumented_test_render = _render  # type: ignore[attr-defined]  # not in django-stubs
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput"):
+        send_less(session.config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,7 +5,7 @@ would start a service and a browser.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -15,6 +15,7 @@ TOGETHER: Final = ("tests/integration/ops/browser/",)
 #: These wait for processes, clocks and stores most of the time; each folder is spread over this part of the run.
 #: At the end only short ones are left, or the others would wait for a long one.
 WAITING: Final = {"tests/acceptance/": 0.8, "tests/integration/jobs/": 0.95}
+_LONG_S: Final = 0.1
 
 
 class ByFolder(LoadScopeScheduling):
@@ -22,6 +23,28 @@ class ByFolder(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid)
+
+    def _pending_of(self, workload: dict[str, dict[str, bool]]) -> int:
+        for scope in [scope for scope, tests in workload.items() if all(tests.values())]:
+            del workload[scope]  # or thousands are counted again after each test
+        return super()._pending_of(workload)
+
+
+def send_less(config: pytest.Config) -> None:
+    """A worker sends one message a test in place of six: no start and end, and a short set-up only if it failed."""
+    worker = next(plugin for plugin in config.pluginmanager.get_plugins() if hasattr(plugin, "sendevent"))
+    send = worker.sendevent
+
+    def send_event(name: str, **event: Any) -> None:
+        if name in ("logstart", "logfinish"):
+            return
+        if name == "testreport":
+            report = event["data"]
+            if report["when"] != "call" and report["outcome"] == "passed" and report["duration"] < _LONG_S:
+                return
+        send(name, **event)
+
+    worker.sendevent = send_event
 
 
 def in_order(items: Sequence[pytest.Item]) -> list[pytest.Item]:

@@ -36,7 +36,7 @@ _COMMANDS: Final[Mapping[str, Callable[..., CommandReport]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
+class DryRun:
     """The dry run: what a verb would do to some jobs now."""
 
     verb: Verb
@@ -45,7 +45,7 @@ class Preview:
     applied: int
     """Jobs among `will` that may have been applied: retrying could apply them twice."""
     until: UUID
-    """Jobs created after the preview have greater ids and are left out."""
+    """Jobs created after the dry run have greater ids and are left out."""
 
     @property
     def states(self) -> str:
@@ -83,7 +83,7 @@ class Progress:
     """The id after which the next step starts; None after the last."""
 
     def sentence(self, verb: Verb) -> str:
-        """The result, from the jobs that were changed, not from the preview."""
+        """The result, from the jobs that were changed, not from the dry run."""
         return " ".join([fill(verb.reports, self.done), *explain_rest(self.due, self.skipped, self.unknown)])
 
 
@@ -107,7 +107,7 @@ def explain_rest(due: int, skipped: Mapping[str, int], unknown: int = 0) -> list
     return found
 
 
-def preview(verb: Verb, jobs: QuerySet[Job], shown: Collection[str] = ()) -> Preview:
+def dry_run(verb: Verb, jobs: QuerySet[Job], shown: Collection[str] = ()) -> DryRun:
     """The dry run. Jobs in a state that was not among those `shown` before, if any, are left as in `step`."""
     until = new_job_id()  # before the count: what somebody decides during it counts as later
     will, left, twice = Counter[str](), Counter[str](), 0
@@ -123,7 +123,7 @@ def preview(verb: Verb, jobs: QuerySet[Job], shown: Collection[str] = ()) -> Pre
     if not verb.of_world_time and (waiting := jobs.filter(state=State.SCHEDULED, due_at=AT_WORLD_TIME).count()):
         will[State.SCHEDULED.value] -= waiting
         left[f"{State.SCHEDULED}, waits for a world time"] = waiting
-    return Preview(verb=verb, will=dict(+will), skipped=dict(left), applied=twice, until=until)
+    return DryRun(verb=verb, will=dict(+will), skipped=dict(left), applied=twice, until=until)
 
 
 def step(

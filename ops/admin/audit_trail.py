@@ -22,7 +22,7 @@ from ops.admin.base import ReadOnly, read_key, render_page
 from ops.admin.filters import with_offsets
 from ops.admin.payload_form import moment_field
 from ops.reads import audit_trail
-from ops.reads.audit_trail import Cursor, Line, TrailFilters
+from ops.reads.audit_trail import Cursor, TrailFilters, TrailLine
 from ops.reads.job import name_all
 from ops.reads.job_actions import named_jobs
 from scheduler_project.text import StrOrPromise
@@ -110,7 +110,7 @@ def _write_cursor(cursor: Cursor) -> str:
     return ".".join(str(key or "") for key in cursor)
 
 
-def _find_undo_urls(request: HttpRequest, lines: Sequence[Line]) -> dict[str, str]:
+def _find_undo_urls(request: HttpRequest, lines: Sequence[TrailLine]) -> dict[str, str]:
     """Where to post to, by line, to take back what can be taken back and the user may."""
     may = request.user.has_perm
     urls = {

@@ -143,7 +143,7 @@ class ReadOnly:
 _SECRET = ("password", "secret", "token", "key")  #: the values of fields with such names are not recorded
 
 
-class Recorded:
+class AuditedAdmin:
     """Mixin that records additions, changes and deletions in the audit trail, in the transaction of each."""
 
     opts: Any

@@ -80,14 +80,14 @@ def confirm_or_run(model_admin: Any, request: HttpRequest, verb_name: str, jobs:
 def _confirm(
     model_admin: Any, request: HttpRequest, verb: Verb, jobs: QuerySet[Job], form: BulkActionForm
 ) -> HttpResponse:
-    preview = bulk.preview(verb, jobs, _split_states(request.POST.get("states", "")))
+    dry_run = bulk.dry_run(verb, jobs, _split_states(request.POST.get("states", "")))
     across = request.POST.get("select_across") == "1"
     samples = list(jobs.filter(state__in=[s.value for s in verb.allowed]).order_by("-pk")[:SAMPLES])
     name_all(samples)
     context = {
-        "title": fill(verb.asks, preview.total),
+        "title": fill(verb.asks, dry_run.total),
         "verb": verb,
-        "preview": preview,
+        "dry_run": dry_run,
         "form": form,
         "across": across,
         "chosen": [] if across else request.POST.getlist(ACTION_CHECKBOX_NAME),
@@ -105,7 +105,7 @@ def _run(
 ) -> HttpResponse:
     if verb.name == "reschedule":  # before the action is recorded
         check_due(answers["due_at"], "dueAt", timezone.now())
-    until: UUID = answers["until"] or bulk.preview(verb, jobs).until
+    until: UUID = answers["until"] or bulk.dry_run(verb, jobs).until
     action = actions.begin(
         verb.name,
         actor=actor_of(request),

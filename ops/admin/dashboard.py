@@ -29,7 +29,7 @@ from ops.labels import STATES
 from ops.reads import recent_actions, verdict
 from ops.reads.audit_trail import HANDED_BACK, RETRIED, WAITED
 from ops.reads.job import TONES, name_all
-from ops.reads.outcomes import DEFAULT, RANGES, Range, Slot, read_slots, sum_up
+from ops.reads.outcomes import DEFAULT, RANGES, OutcomePeriod, Range, read_periods, sum_up
 from ops.reads.status import find_components
 from scheduler_project.snapshot import snapshot
 
@@ -41,7 +41,7 @@ _RUNNING_LOOKED_AT: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class QueueRow:
     priority: Priority
     depth: int  #: all that wait
     held_back: int  #: of those, what pauses hold back
@@ -49,14 +49,14 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
-class Breaker:
+class BreakerTile:
     """The breaker towards the main API."""
 
     seen: Snapshot
     errors: list[tuple[RecentError, int]]  #: the latest of each text, and how often it occurred
 
 
-def read_queues() -> list[Queue]:
+def read_queues() -> list[QueueRow]:
     """The queues, most urgent first. Raises redis.RedisError."""
     found = depths.read(keys.redis())
     due = depths.due_times(found.values())
@@ -64,11 +64,11 @@ def read_queues() -> list[Queue]:
     for priority in reversed(Priority):
         depth = found[priority.queue]
         firsts = [due[pk] for pk in (depth.head, *depth.parked) if pk in due]
-        shown.append(Queue(priority, depth.waiting, depth.held_back, min(firsts, default=None)))
+        shown.append(QueueRow(priority, depth.waiting, depth.held_back, min(firsts, default=None)))
     return shown
 
 
-def count_absent(queued: int, queues: Sequence[Queue]) -> int:
+def count_absent(queued: int, queues: Sequence[QueueRow]) -> int:
     """QUEUED jobs that Redis does not carry, until the scheduler puts them back; a few may have moved meanwhile."""
     absent = queued - sum(queue.depth for queue in queues)
     return absent if absent > MOVING else 0
@@ -89,7 +89,7 @@ def find_longest_running() -> list[Job]:
     return longest
 
 
-def read_breaker() -> Breaker:
+def read_breaker() -> BreakerTile:
     """Raises redis.RedisError."""
     seen = main_api().breaker.snapshot()
     faults = main_api().breaker.recent_errors()
@@ -97,7 +97,7 @@ def read_breaker() -> Breaker:
     for fault in faults:
         newest.setdefault(fault.error, fault)
     times = Counter(fault.error for fault in faults)
-    return Breaker(seen, [(fault, times[error]) for error, fault in newest.items()][:ERRORS])
+    return BreakerTile(seen, [(fault, times[error]) for error, fault in newest.items()][:ERRORS])
 
 
 def count_failures(since: datetime) -> list[dict[str, Any]]:
@@ -110,52 +110,52 @@ def find_next_firings() -> list[CronTask]:
     return list(CronTask.objects.filter(enabled=True, next_fire_at__isnull=False).order_by("next_fire_at")[:SHOWN])
 
 
-def make_chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
+def make_chart(periods: Sequence[OutcomePeriod], wanted: Range) -> dict[str, Any]:
     """The data of the charts, for each step."""
     minutes = wanted.step / timedelta(minutes=1)
-    drawn = [o for o in OUTCOMES if o is not State.QUEUED or any(s.outcomes[o] for s in slots)]
-    counts = [(str(STATES[o]), TONES[o][1], [s.outcomes[o] for s in slots]) for o in drawn]
-    if any(s.waits for s in slots):
-        counts.append((gettext("had to wait"), "busy", [s.waits.total() for s in slots]))
-    if any(s.handed_back for s in slots):
-        counts.append((gettext("handed back"), "calm", [s.handed_back for s in slots]))
+    drawn = [o for o in OUTCOMES if o is not State.QUEUED or any(s.outcomes[o] for s in periods)]
+    counts = [(str(STATES[o]), TONES[o][1], [s.outcomes[o] for s in periods]) for o in drawn]
+    if any(s.waits for s in periods):
+        counts.append((gettext("had to wait"), "busy", [s.waits.total() for s in periods]))
+    if any(s.handed_back for s in periods):
+        counts.append((gettext("handed back"), "calm", [s.handed_back for s in periods]))
     return {
-        "at": [int(s.at.timestamp() * 1000) for s in slots],
+        "at": [int(s.at.timestamp() * 1000) for s in periods],
         "outcomes": [
             {"name": name, "tone": tone, "values": [round(n / minutes, 2) for n in values]}
             for name, tone, values in counts
         ],
-        "p50": [_round(s.p50_ms) for s in slots],
-        "p95": [_round(s.p95_ms) for s in slots],
-        "max": [_round(s.max_ms) for s in slots],
+        "p50": [_round(s.p50_ms) for s in periods],
+        "p95": [_round(s.p95_ms) for s in periods],
+        "max": [_round(s.max_ms) for s in periods],
         "objective": OBJECTIVE_MS,
-        "run": [_round(s.run_mean_ms) for s in slots],
-        "runMax": [_round(s.run_ms_max if s.jobs else None) for s in slots],
+        "run": [_round(s.run_mean_ms) for s in periods],
+        "runMax": [_round(s.run_ms_max if s.jobs else None) for s in periods],
     }
 
 
-def make_table(slots: Sequence[Slot], step: timedelta) -> list[dict[str, Any]]:
+def make_table(periods: Sequence[OutcomePeriod], step: timedelta) -> list[dict[str, Any]]:
     """The charts' data as rows, newest first, without empty steps."""
     jobs, moves = reverse("admin:jobs_job_changelist"), reverse("admin:jobs_auditentry_changelist")
-    return [_make_row(s, step, jobs, moves) for s in reversed(slots) if s.jobs or s.waits or s.handed_back]
+    return [_make_row(s, step, jobs, moves) for s in reversed(periods) if s.jobs or s.waits or s.handed_back]
 
 
-def _make_row(slot: Slot, step: timedelta, jobs: str, moves: str) -> dict[str, Any]:
+def _make_row(period: OutcomePeriod, step: timedelta, jobs: str, moves: str) -> dict[str, Any]:
     """Each count with the list of jobs that ended so within the step; of what does not end a job, of moves."""
-    since, until = in_address(slot.at), in_address(slot.at + step)
+    since, until = in_address(period.at), in_address(period.at + step)
     ended = urlencode({"finished_at_from": since, "finished_at_to": until})
     moved = urlencode({"scope": "all", "since": since, "until": until})
     retried, waited, handed_back = (
         f"{moves}?{moved}&{urlencode({'what': what})}" for what in (RETRIED, WAITED, HANDED_BACK)
     )
     links = (f"{jobs}?state={o.value}&{ended}" if o in ENDED else retried for o in OUTCOMES[:4])
-    times = (slot.p50_ms, slot.p95_ms, slot.max_ms, slot.run_mean_ms, slot.run_ms_max)
+    times = (period.p50_ms, period.p95_ms, period.max_ms, period.run_mean_ms, period.run_ms_max)
     return {
-        "at": slot.at,
+        "at": period.at,
         "counts": [
-            *((slot.outcomes[o], link) for o, link in zip(OUTCOMES[:4], links, strict=True)),
-            (slot.waits.total(), waited),
-            (slot.handed_back, handed_back),
+            *((period.outcomes[o], link) for o, link in zip(OUTCOMES[:4], links, strict=True)),
+            (period.waits.total(), waited),
+            (period.handed_back, handed_back),
         ],
         "times": [milliseconds(length) for length in times],
     }
@@ -196,18 +196,18 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def _read_database(wanted: Range, now: datetime) -> dict[str, Any]:
     """Six queries."""
-    slots = read_slots(wanted, now)
-    sums, counts, retrying = sum_up(slots), count_states(), count_retrying()
+    periods = read_periods(wanted, now)
+    sums, counts, retrying = sum_up(periods), count_states(), count_retrying()
     tiles = make_tiles(sums, counts, retrying, wanted)
-    grey_out(tiles, slots, wanted, now)
+    grey_out(tiles, periods, wanted, now)
     since = (now - wanted.length).replace(minute=0, second=0, microsecond=0)
     return {
         "tiles": tiles,
         "queued": counts[State.QUEUED],
         "retrying": retrying,
         "sums": sums,
-        "chart": make_chart(slots, wanted),
-        "rows": make_table(slots, wanted.step),
+        "chart": make_chart(periods, wanted),
+        "rows": make_table(periods, wanted.step),
         "outcomes": [*(str(STATES[o]) for o in OUTCOMES[:4]), gettext("had to wait"), gettext("handed back")],
         "dead": counts[State.DEAD],
         "dead_count": limited_count(counts[State.DEAD]),

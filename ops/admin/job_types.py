@@ -26,7 +26,7 @@ from ops.admin.guarded_form import GuardedForm, Stored
 from ops.humanize import duration, format_count
 from ops.labels import label
 from ops.reads import job_types as read
-from ops.reads.outcomes import Slot
+from ops.reads.outcomes import OutcomePeriod
 from scheduler_project.links import page
 from scheduler_project.snapshot import snapshot
 
@@ -46,8 +46,8 @@ def show_all(request: HttpRequest) -> HttpResponse:
         {
             "name": name,
             "label": label(name),
-            "today": read.Period(read.name_of("today"), *today, sums.get(name, Slot(now))),
-            "yesterday": read.Period("", *yesterday, before.get(name, Slot(now))),
+            "today": read.Period(read.name_of("today"), *today, sums.get(name, OutcomePeriod(now))),
+            "yesterday": read.Period("", *yesterday, before.get(name, OutcomePeriod(now))),
             "is_slower": read.is_slower(sums.get(name), before.get(name)),
             "is_changed": name in changed,
             "pause": paused.get(name),

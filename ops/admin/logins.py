@@ -7,13 +7,13 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from ops.admin.base import Recorded
+from ops.admin.base import AuditedAdmin
 
 if TYPE_CHECKING:
     AttemptAdminBase = ModelAdmin
 else:
 
-    class AttemptAdminBase(Recorded, ModelAdmin):
+    class AttemptAdminBase(AuditedAdmin, ModelAdmin):
         """Unfold's, with deletions in the audit trail."""
 
 

@@ -16,7 +16,7 @@ from jobs.waits import Wait
 from ops.humanize import duration, format_count, format_percent, limited_count, milliseconds
 from ops.reads.audit_trail import FAILED, HANDED_BACK, WAITED
 from ops.reads.job import TONES
-from ops.reads.outcomes import Range, Slot
+from ops.reads.outcomes import OutcomePeriod, Range
 from scheduler_project.numbers import format_number
 
 WAITS: Final = {
@@ -30,7 +30,9 @@ ANY_WAIT, NOT_WAITING = "any", "no"  #: values of the job list's filter `waits`,
 FRESH: Final = timedelta(minutes=5)  #: what was measured before is old
 
 
-def make_tiles(sums: Slot, counts: dict[State, int], retrying: Retrying, wanted: Range) -> list[dict[str, Any]]:
+def make_tiles(
+    sums: OutcomePeriod, counts: dict[State, int], retrying: Retrying, wanted: Range
+) -> list[dict[str, Any]]:
     """The numbers at the top, each with the link to the list that it counts."""
     jobs, minutes = reverse("admin:jobs_job_changelist"), wanted.length / timedelta(minutes=1)
     since = in_address(sums.at)
@@ -70,7 +72,7 @@ def make_tiles(sums: Slot, counts: dict[State, int], retrying: Retrying, wanted:
     ]
 
 
-def grey_out(tiles: Sequence[dict[str, Any]], slots: Sequence[Slot], wanted: Range, now: datetime) -> None:
+def grey_out(tiles: Sequence[dict[str, Any]], slots: Sequence[OutcomePeriod], wanted: Range, now: datetime) -> None:
     """Mark the tiles that measure attempts as old if none has ended lately."""
     last = max((slot.at + wanted.step for slot in slots if slot.jobs), default=None)
     if last and now - last <= FRESH:
@@ -84,7 +86,7 @@ def grey_out(tiles: Sequence[dict[str, Any]], slots: Sequence[Slot], wanted: Ran
                 tile["says"] = gettext("none in %(range)s") % {"range": wanted.within}
 
 
-def _wait_tiles(sums: Slot, wanted: Range) -> list[dict[str, Any]]:
+def _wait_tiles(sums: OutcomePeriod, wanted: Range) -> list[dict[str, Any]]:
     """How often jobs were found to have to wait; none if none was."""
     if not sums.waits:
         return []
@@ -101,7 +103,7 @@ def _wait_tiles(sums: Slot, wanted: Range) -> list[dict[str, Any]]:
     ]
 
 
-def _hand_back_tiles(sums: Slot, wanted: Range) -> list[dict[str, Any]]:
+def _hand_back_tiles(sums: OutcomePeriod, wanted: Range) -> list[dict[str, Any]]:
     """How many claimed jobs went back to their queue before they began; none if none did."""
     if not sums.handed_back:
         return []
@@ -142,7 +144,7 @@ def _retrying_tiles(retrying: Retrying, link: str) -> list[dict[str, Any]]:
     ]
 
 
-def _time_tiles(sums: Slot) -> list[dict[str, Any]]:
+def _time_tiles(sums: OutcomePeriod) -> list[dict[str, Any]]:
     """How late jobs started, and how long they ran."""
     share = sums.on_time_share
     return [

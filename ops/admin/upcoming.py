@@ -21,7 +21,7 @@ from ops.humanize import limited_count
 from ops.labels import label
 from ops.reads import upcoming as read
 from ops.reads.upcoming_items import read_minute
-from ops.reads.upcoming_sources import MOST, SCANNED, Source, Wanted
+from ops.reads.upcoming_sources import MOST, SCANNED, RunQuery, RunSource
 from scheduler_project.snapshot import snapshot
 from scheduler_project.text import LONGEST_ID, StrOrPromise, plain
 
@@ -37,7 +37,7 @@ def show(request: HttpRequest) -> HttpResponse:
     hours = request.GET.get("hours", read.DEFAULT)
     hours = hours if hours in read.WINDOWS else read.DEFAULT
     window = read.WINDOWS[hours]
-    wanted = Wanted(None, now + timedelta(hours=window.hours), **chosen)
+    wanted = RunQuery(None, now + timedelta(hours=window.hours), **chosen)
     with snapshot():
         if "minute" in request.GET:
             return TemplateResponse(request, "ops/upcoming_items.html", _open(request, wanted, window, now))
@@ -79,7 +79,7 @@ def _offer(known: Mapping[Any, StrOrPromise], chosen: str) -> list[tuple[str, St
 
 def _name_unknown(chosen: Mapping[str, str]) -> list[str]:
     """The filters whose value does not exist."""
-    known = {"type": (gettext("type"), all_types()), "source": (gettext("source"), list(Source))}
+    known = {"type": (gettext("type"), all_types()), "source": (gettext("source"), list(RunSource))}
     return [
         f"{title}: {chosen[name]}"
         for name, (title, names) in known.items()
@@ -87,7 +87,7 @@ def _name_unknown(chosen: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _open(request: HttpRequest, wanted: Wanted, window: read.Window, now: datetime) -> dict[str, Any]:
+def _open(request: HttpRequest, wanted: RunQuery, window: read.LookAhead, now: datetime) -> dict[str, Any]:
     """Raises Http404 for a minute that the window does not have."""
     minute = request.GET["minute"]
     at = now if minute == OVERDUE else read.read_start(minute, window, now)

@@ -15,7 +15,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 
 from jobs import permissions
-from ops.admin.base import Recorded
+from ops.admin.base import AuditedAdmin
 from ops.admin.filtered_list import FilteredAdmin
 from ops.admin.guarded_form import GuardedAdmin, GuardedModelForm
 from ops.admin.payload_form import SplitMomentField
@@ -25,10 +25,10 @@ if TYPE_CHECKING:  # the types of unfold's mixins and Django's admins conflict
     GroupAdminBase = DjangoGroupAdmin
 else:
 
-    class UserAdminBase(FilteredAdmin, Recorded, GuardedAdmin, DjangoUserAdmin, ModelAdmin):
+    class UserAdminBase(FilteredAdmin, AuditedAdmin, GuardedAdmin, DjangoUserAdmin, ModelAdmin):
         """Django's, rendered by unfold."""
 
-    class GroupAdminBase(Recorded, GuardedAdmin, DjangoGroupAdmin, ModelAdmin):
+    class GroupAdminBase(AuditedAdmin, GuardedAdmin, DjangoGroupAdmin, ModelAdmin):
         """Django's, rendered by unfold."""
 
 

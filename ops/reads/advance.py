@@ -18,7 +18,7 @@ from jobs.states import State
 from jobs.world.clock import Moment, WorldTime, parse_moment, sortable
 from ops.labels import waiting_for
 from ops.reads.advance_counts import LIVE, ByState
-from ops.reads.advance_report import Report
+from ops.reads.advance_report import AdvanceReport
 from ops.reads.advance_towns import Towns, of_town
 from ops.reads.job import describe_origin, find_changes, name_all
 from ops.reads.reasons import typed
@@ -30,7 +30,7 @@ GROUPS: Final[Mapping[str, tuple[State, ...]]] = {"": tuple(State), "live": LIVE
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class AdvanceJob:
     """A job of the advance."""
 
     job: Job
@@ -189,13 +189,15 @@ class Advance(ByState):
         return predictions.find(self.row.job_id) if self.row.job_id else None
 
     @cached_property
-    def report(self) -> Report | None:
+    def report(self) -> AdvanceReport | None:
         """Where it came out otherwise; None while it goes on, or if nothing was said."""
         if self.is_live or self.prediction is None:
             return None
-        return Report(self.row, self.prediction, self.ceiling, calendars.of(self.row.campaign_id))
+        return AdvanceReport(self.row, self.prediction, self.ceiling, calendars.of(self.row.campaign_id))
 
-    def steps(self, group: str, town: str, after: tuple[str, UUID] | None) -> tuple[list[Step], Step | None]:
+    def steps(
+        self, group: str, town: str, after: tuple[str, UUID] | None
+    ) -> tuple[list[AdvanceJob], AdvanceJob | None]:
         """A page of its jobs, or of those of a town, in the order of world time; the last one if there are more."""
         jobs = Job.objects.filter(self.condition, state__in=[s.value for s in GROUPS[group]])
         if town:
@@ -216,9 +218,9 @@ def advance_of(job: Job) -> WorldAdvance | None:
     return WorldAdvance.objects.filter(wanted).order_by("id").first()
 
 
-def _step(job: Job) -> Step:
+def _step(job: Job) -> AdvanceJob:
     summary = job.result.get("summary") if isinstance(job.result, dict) else ""
     if State(job.state) in (State.DEAD, State.RETRYING):
         summary = waiting_for(job.error) or job.error
     due = parse_moment(job.clock, job.clock_due) if job.clock and job.clock_due else None
-    return Step(job, due, str(summary or ""), find_changes(job.result))
+    return AdvanceJob(job, due, str(summary or ""), find_changes(job.result))

@@ -40,7 +40,7 @@ class Difference:
     dead: Job | None = None
 
 
-class Report:
+class AdvanceReport:
     """The comparison of an advance that has ended with what was said of it."""
 
     def __init__(self, row: WorldAdvance, said: Prediction, ceiling: UUID | None, calendar: Calendar) -> None:

@@ -66,7 +66,7 @@ class Cursor(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class TrailLine:
     """One move, or one action with all its moves."""
 
     at: datetime
@@ -97,7 +97,7 @@ class Line:
 class Page:
     """Some lines, and where the next page starts; None on the last page."""
 
-    lines: list[Line]
+    lines: list[TrailLine]
     older: Cursor | None
 
 
@@ -120,7 +120,7 @@ def read_page(question: TrailFilters, cursor: Cursor) -> Page:
     return Page(shown, Cursor(floor if len(lines) <= PAGE else entry, action, job_action))
 
 
-def _with_statuses(lines: list[Line]) -> list[Line]:
+def _with_statuses(lines: list[TrailLine]) -> list[TrailLine]:
     statuses = read_statuses([line.job_action for line in lines if line.job_action])
     return [replace(line, status=statuses[line.job_action.pk]) if line.job_action else line for line in lines]
 
@@ -241,9 +241,9 @@ def find_first_since(moment: datetime) -> int:
     return int(row[0]) if row and row[0] is not None else 0
 
 
-def _line_of_entry(entry: AuditEntry, job: Job | None) -> Line:
+def _line_of_entry(entry: AuditEntry, job: Job | None) -> TrailLine:
     came = (entry.details or {}).get("from") or {}
-    return Line(
+    return TrailLine(
         at=entry.at,
         who=entry.actor,
         what=_describe_move(entry),
@@ -263,8 +263,8 @@ def _describe_move(entry: AuditEntry) -> str:
     return f"{was} → {label_of_state(entry.now)}"
 
 
-def _line_of_action(action: OperatorAction) -> Line:
-    return Line(
+def _line_of_action(action: OperatorAction) -> TrailLine:
+    return TrailLine(
         at=action.at,
         who=action.actor,
         what=label_of_verb(action.verb),
@@ -278,8 +278,8 @@ def _line_of_action(action: OperatorAction) -> Line:
     )
 
 
-def _line_of_job_action(action: JobAction) -> Line:
-    return Line(
+def _line_of_job_action(action: JobAction) -> TrailLine:
+    return TrailLine(
         at=action.at,
         who=action.actor,
         what=describe(action),

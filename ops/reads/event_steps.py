@@ -21,7 +21,7 @@ _LOOKS: Final = {
 }
 
 
-class Line(NamedTuple):
+class StepLine(NamedTuple):
     """A step in words."""
 
     what: str
@@ -50,7 +50,7 @@ def read_steps(job: Job) -> dict[str, Any]:
     }
 
 
-def _line(step: Step, job: Job) -> Line:
+def _line(step: Step, job: Job) -> StepLine:
     state = step.state
     if state is StepState.SENDING and job.state != State.RUNNING:  # its worker was lost before it knew
         state = StepState.UNKNOWN if job.may_have_been_applied else StepState.PLANNED
@@ -58,7 +58,7 @@ def _line(step: Step, job: Job) -> Line:
     if state is StepState.DONE and not step.effect_id:
         word = gettext_noop("completed")
     completes = gettext("complete the event (%(operation)s)") % {"operation": step.operation}
-    return Line(
+    return StepLine(
         what=step.name or step.effect_id or completes,
         timing=step.timing,
         state=gettext(word),

@@ -14,18 +14,10 @@ from jobs.world.occurrences import ORDER
 from ops.humanize import format_count
 from ops.labels import label, label_of_kind, label_within
 from ops.reads.campaign_clock import format_moment
+from ops.reads.timeline import Mark
 
 MOST_MARKS: Final = 240  #: with more occurrences, the time line shows how many there are per period
 TICKS: Final = 4
-
-
-class Mark(NamedTuple):
-    """An occurrence, or those of a period; places and sizes in hundredths of the line's width and height."""
-
-    place: float
-    width: float
-    height: float
-    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +46,7 @@ class Value(NamedTuple):
     after: Any
 
 
-class Row(NamedTuple):
+class WhatIfRow(NamedTuple):
     """A settlement or structure in the table of a what-if."""
 
     name: str
@@ -85,7 +77,7 @@ def draw(forecast: Forecast, periods: Sequence[Period], calendar: Calendar) -> D
                 "time": format_moment(period.until, calendar),
                 "count": format_count(period.counts[event]),
             }
-            marks[event].append(Mark(left, max(0.3, place(period.until) - left), height, title))
+            marks[event].append(Mark(left, title, max(0.3, place(period.until) - left), height))
     else:
         for line in forecast.lines():
             title = gettext("%(time)s: %(event)s of %(entity)s") % {
@@ -93,7 +85,7 @@ def draw(forecast: Forecast, periods: Sequence[Period], calendar: Calendar) -> D
                 "event": label_within(line.event),
                 "entity": line.entity_name,
             }
-            marks[line.event].append(Mark(place(line.at), 0, 0, title))
+            marks[line.event].append(Mark(place(line.at), title))
     lanes = [Lane(label(event), count, marks[event]) for event, count in counts.items() if count]
     ticks = [(100 * n // TICKS, moment_at(start + span * n // TICKS, type(forecast.world.now))) for n in range(TICKS)]
     return Drawing(lanes, ticks, is_aggregated)
@@ -141,10 +133,10 @@ def describe_line(line: Line) -> Sequence[Value]:
     return values_of(line.before, line.after)
 
 
-def rows_of(towns: Sequence[TownChange]) -> list[Row]:
+def rows_of(towns: Sequence[TownChange]) -> list[WhatIfRow]:
     """The settlements, each with its structures after it."""
     return [
-        Row(
+        WhatIfRow(
             name=change.entity_name,
             id=change.entity_id,
             kind=label_of_kind(change.entity_type),

@@ -110,7 +110,7 @@ def read_statuses(actions: Sequence[JobAction]) -> dict[int, ActionStatus]:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class ActionJob:
     """One job of an action."""
 
     entry: AuditEntry
@@ -122,7 +122,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class ActionPage:
-    moved: list[Moved]
+    moved: list[ActionJob]
     older: int | None
     """Where the next page starts."""
     count_open: int
@@ -140,8 +140,8 @@ def read_page(action: JobAction, before: int | None) -> ActionPage:
     return ActionPage(moved, found[PAGE - 1].pk if len(found) > PAGE else None, count_open)
 
 
-def _read_moved(entry: AuditEntry, job: Job | None) -> Moved:
-    return Moved(entry, job, job is not None and undo.is_as_left(job, entry), read_changes(entry))
+def _read_moved(entry: AuditEntry, job: Job | None) -> ActionJob:
+    return ActionJob(entry, job, job is not None and undo.is_as_left(job, entry), read_changes(entry))
 
 
 def named_jobs(statuses: Iterable[ActionStatus]) -> list[Job]:

@@ -20,7 +20,7 @@ from jobs.models import Job, OutcomeMinute
 from jobs.outcome import NOT_BEGUN
 from jobs.states import ENDED_BY_ATTEMPT, OUTCOMES, State
 from ops.reads.job import name_all
-from ops.reads.outcomes import WAITS, Slot
+from ops.reads.outcomes import WAITS, OutcomePeriod
 
 SAMPLED: Final = 2_000  #: newest jobs of a type
 LISTED: Final = 5
@@ -34,7 +34,7 @@ class Period:
     name: str
     since: datetime
     until: datetime
-    sums: Slot
+    sums: OutcomePeriod
 
     @property
     def per_minute(self) -> float:
@@ -63,7 +63,7 @@ class Sampled:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class TypeSample:
     """What the newest jobs of a type show."""
 
     ran: int  #: of them, those whose last attempt ended
@@ -91,27 +91,27 @@ def name_of(span: str) -> str:
     }[span]
 
 
-def sum_by_type(since: datetime, until: datetime, job_type: str = "") -> dict[str, Slot]:
+def sum_by_type(since: datetime, until: datetime, job_type: str = "") -> dict[str, OutcomePeriod]:
     """The attempts that ended within a stretch of time, by type; one query."""
     rows = OutcomeMinute.objects.filter(minute__gte=since, minute__lt=until)
     rows = rows.filter(type=job_type) if job_type else rows
     sums = rows.order_by().values_list("type", "outcome").annotate(
         Sum("jobs"), Sum("run_ms"), Max("run_ms_max"), Max("wait_ms_max"), *map(Sum, COLUMNS)
     )  # fmt: skip
-    found: dict[str, Slot] = {}
+    found: dict[str, OutcomePeriod] = {}
     for name, outcome, jobs, run_ms, run_ms_max, wait_ms_max, *buckets in sums:
-        one = Slot(
+        one = OutcomePeriod(
             since, run_ms=run_ms, run_ms_max=run_ms_max, wait_ms_max=wait_ms_max, buckets=[int(b) for b in buckets]
         )
         if outcome == NOT_BEGUN:
             one.handed_back = int(jobs)
         else:
             (one.waits if outcome in WAITS else one.outcomes)[outcome] = int(jobs)
-        found.setdefault(name, Slot(since)).add(one)
+        found.setdefault(name, OutcomePeriod(since)).add(one)
     return found
 
 
-def is_slower(today: Slot | None, yesterday: Slot | None) -> bool:
+def is_slower(today: OutcomePeriod | None, yesterday: OutcomePeriod | None) -> bool:
     """Whether a type's mean run is half as long again as in the same hours of yesterday, and 10 ms longer at least."""
     now, before = (one.run_mean_ms if one else None for one in (today, yesterday))
     return now is not None and before is not None and now > before * 1.5 and now > before + 10
@@ -120,7 +120,7 @@ def is_slower(today: Slot | None, yesterday: Slot | None) -> bool:
 def read_periods(job_type: str, now: datetime) -> list[Period]:
     """One query for each."""
     return [
-        Period(name_of(name), since, until, sum_by_type(since, until, job_type).get(job_type, Slot(since)))
+        Period(name_of(name), since, until, sum_by_type(since, until, job_type).get(job_type, OutcomePeriod(since)))
         for name, (since, until) in find_spans(now).items()
     ]
 
@@ -140,7 +140,7 @@ def newest(job_type: str) -> QuerySet[Job, tuple[Any, ...]]:
     return Job.objects.filter(type=job_type).order_by("-pk").values_list(*fields)[:SAMPLED]
 
 
-def read_sample(job_type: str) -> Sample:
+def read_sample(job_type: str) -> TypeSample:
     """The newest SAMPLED jobs of a type; at most four queries."""
     rows = list(newest(job_type))
     runs = {
@@ -155,7 +155,7 @@ def read_sample(job_type: str) -> Sample:
     name_all(list(jobs.values()))
     lists = ([Sampled(jobs[pk], runs.get(pk, 0.0)) for pk in part if pk in jobs] for part in (slowest, failed))
     times = sorted(runs.values())
-    return Sample(len(times), (_at(times, 0.5), _at(times, 0.95), times[-1]) if times else None, *lists)
+    return TypeSample(len(times), (_at(times, 0.5), _at(times, 0.95), times[-1]) if times else None, *lists)
 
 
 def _at(times: Sequence[float], share: float) -> float:

@@ -17,7 +17,7 @@ from ops.reads.reasons import typed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class TimelineMove:
     """One move, and how long the job stayed in the state that it led to."""
 
     entry: AuditEntry
@@ -31,11 +31,11 @@ class Step:
     """The number of its attempt; None if it belongs to none."""
 
 
-def read_timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
+def read_timeline(trail: Sequence[AuditEntry], now: datetime) -> list[TimelineMove]:
     """Latest first; the entries with their actions."""
     numbers, ends = attempts.number_claims(trail), [entry.at for entry in trail[1:]] + [now]
     return [
-        Step(
+        TimelineMove(
             entry=entry,
             stayed=duration(end - entry.at),
             error=attempts.error_of(entry),

@@ -63,7 +63,7 @@ WAITS: Final = tuple(wait.value for wait in Wait)  #: `outcome` of attempts that
 
 
 @dataclass(slots=True)
-class Slot:
+class OutcomePeriod:
     """The attempts that ended within one step, or the sum of several.
 
     `waits`, and claims that were handed back before they began, are in no other figure.
@@ -104,7 +104,7 @@ class Slot:
         """The share of attempts that started within the objective."""
         return within(OBJECTIVE_MS, self.buckets) / self.jobs if self.jobs else None
 
-    def add(self, other: "Slot") -> None:
+    def add(self, other: "OutcomePeriod") -> None:
         self.outcomes += other.outcomes
         self.waits += other.waits
         self.handed_back += other.handed_back
@@ -114,38 +114,38 @@ class Slot:
         self.buckets = [a + b for a, b in zip(self.buckets, other.buckets, strict=True)]
 
 
-def read_slots(wanted: Range, now: datetime) -> list[Slot]:
-    """One slot for each step of the range up to `now`, oldest first, including empty ones; one query."""
+def read_periods(wanted: Range, now: datetime) -> list[OutcomePeriod]:
+    """One period for each step of the range up to `now`, oldest first, including empty ones; one query."""
     step = int(wanted.step.total_seconds())
     last = int(now.timestamp()) // step
     first = last - int(wanted.length / wanted.step) + 1
-    slots = [Slot(datetime.fromtimestamp(n * step, tz=UTC)) for n in range(first, last + 1)]
-    for minute, *sums in _minutes(slots[0].at):
+    periods = [OutcomePeriod(datetime.fromtimestamp(n * step, tz=UTC)) for n in range(first, last + 1)]
+    for minute, *sums in _minutes(periods[0].at):
         position = int(minute.timestamp()) // step - first
-        if position < len(slots):  # a worker's clock may be slightly ahead
-            _add(slots[position], sums)
-    return slots
+        if position < len(periods):  # a worker's clock may be slightly ahead
+            _add(periods[position], sums)
+    return periods
 
 
-def sum_up(slots: Sequence[Slot]) -> Slot:
-    every = Slot(slots[0].at)
-    for slot in slots:
-        every.add(slot)
+def sum_up(periods: Sequence[OutcomePeriod]) -> OutcomePeriod:
+    every = OutcomePeriod(periods[0].at)
+    for period in periods:
+        every.add(period)
     return every
 
 
-def _add(slot: Slot, sums: Sequence[Any]) -> None:
+def _add(period: OutcomePeriod, sums: Sequence[Any]) -> None:
     """Add the sums of one minute, in the order of `_minutes`."""
-    for counter, names, counts in ((slot.outcomes, OUTCOMES, sums), (slot.waits, WAITS, sums[len(OUTCOMES) :])):
+    for counter, names, counts in ((period.outcomes, OUTCOMES, sums), (period.waits, WAITS, sums[len(OUTCOMES) :])):
         for name, jobs in zip(names, counts, strict=False):
             if jobs:
                 counter[name] += int(jobs)
     handed_back, run, run_max, wait_max, *buckets = sums[len(OUTCOMES) + len(WAITS) :]
-    slot.handed_back += int(handed_back)
-    slot.run_ms += run
-    slot.run_ms_max = max(slot.run_ms_max, run_max)
-    slot.wait_ms_max = max(slot.wait_ms_max, wait_max)
-    slot.buckets = [a + int(b) for a, b in zip(slot.buckets, buckets, strict=True)]
+    period.handed_back += int(handed_back)
+    period.run_ms += run
+    period.run_ms_max = max(period.run_ms_max, run_max)
+    period.wait_ms_max = max(period.wait_ms_max, wait_max)
+    period.buckets = [a + int(b) for a, b in zip(period.buckets, buckets, strict=True)]
 
 
 def _minutes(since: datetime) -> list[Any]:

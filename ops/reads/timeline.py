@@ -25,12 +25,12 @@ SHORTEST: Final = timedelta(minutes=1)  #: interval that is drawn
 
 
 class Mark(NamedTuple):
-    """A due time, or a bar for those of a part of the lane; place, width and height in hundredths of the lane."""
+    """A due time, or a bar for those of a period; numbers are hundredths of the lane's width and height."""
 
     place: float
     title: str = ""
     width: float = 0.0
-    height: int = 0
+    height: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _draw_bars(first: timedelta, interval: timedelta, window: timedelta) -> list
     ]
 
 
-class Tick(NamedTuple):
+class AxisTick(NamedTuple):
     """A place on the axis, in hundredths of its width."""
 
     place: int
@@ -97,7 +97,7 @@ class Tick(NamedTuple):
     title: str  #: the time there in ISO 8601
 
 
-def draw_ticks(clock: CampaignClock, hours: int, now: datetime, calendar: Calendar = GREGORIAN) -> list[Tick]:
+def draw_ticks(clock: CampaignClock, hours: int, now: datetime, calendar: Calendar = GREGORIAN) -> list[AxisTick]:
     """The axis of the timeline."""
     read = read_clock(clock, now)
     found = []
@@ -106,7 +106,7 @@ def draw_ticks(clock: CampaignClock, hours: int, now: datetime, calendar: Calend
             at = type(read)(read.at + timedelta(hours=hours) * part / 4)
         except OverflowError:  # past the year 9999 nothing is due
             break
-        found.append(Tick(25 * part, _format_tick(at, calendar), at.isoformat()))
+        found.append(AxisTick(25 * part, _format_tick(at, calendar), at.isoformat()))
     return found
 
 

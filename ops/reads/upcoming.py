@@ -18,10 +18,10 @@ from ops.labels import label
 from ops.reads.upcoming_sources import (
     MOST,
     STATES,
-    Found,
-    Planned,
-    Source,
-    Wanted,
+    FoundRuns,
+    PlannedRun,
+    RunQuery,
+    RunSource,
     bound_scan,
     find,
     waiting_jobs,
@@ -32,28 +32,28 @@ MINUTES: Final = 60  #: rows of a page
 MINUTE: Final = timedelta(minutes=1)
 LEVELS: Final = 4  #: of the strip's colours, but that for nothing
 ICONS: Final = {
-    Source.JOB: "event",
-    Source.RETRY: "replay",
-    Source.CRON: "schedule",
-    Source.SCHEDULE: "event_repeat",
-    Source.CLOCK: "more_time",
-    Source.QUESTION: "contact_support",
+    RunSource.JOB: "event",
+    RunSource.RETRY: "replay",
+    RunSource.CRON: "schedule",
+    RunSource.SCHEDULE: "event_repeat",
+    RunSource.CLOCK: "more_time",
+    RunSource.QUESTION: "contact_support",
 }
-NAMES: Final[Mapping[Source, StrOrPromise]] = {
-    Source.JOB: gettext_lazy("delayed jobs"),
-    Source.RETRY: gettext_lazy("retries"),
-    Source.CRON: gettext_lazy("cron runs"),
-    Source.SCHEDULE: gettext_lazy("schedules"),
-    Source.CLOCK: gettext_lazy("world clock steps"),
-    Source.QUESTION: gettext_lazy("deadlines of questions"),
+NAMES: Final[Mapping[RunSource, StrOrPromise]] = {
+    RunSource.JOB: gettext_lazy("delayed jobs"),
+    RunSource.RETRY: gettext_lazy("retries"),
+    RunSource.CRON: gettext_lazy("cron runs"),
+    RunSource.SCHEDULE: gettext_lazy("schedules"),
+    RunSource.CLOCK: gettext_lazy("world clock steps"),
+    RunSource.QUESTION: gettext_lazy("deadlines of questions"),
 }
-_COUNTED: Final[Mapping[Source, StrOrPromise]] = {
-    Source.JOB: ngettext_lazy("%(count)s delayed job", "%(count)s delayed jobs", "n"),
-    Source.RETRY: ngettext_lazy("%(count)s retry", "%(count)s retries", "n"),
-    Source.CRON: ngettext_lazy("%(count)s cron run", "%(count)s cron runs", "n"),
-    Source.SCHEDULE: ngettext_lazy("%(count)s schedule", "%(count)s schedules", "n"),
-    Source.CLOCK: ngettext_lazy("%(count)s world clock step", "%(count)s world clock steps", "n"),
-    Source.QUESTION: ngettext_lazy("%(count)s deadline of a question", "%(count)s deadlines of questions", "n"),
+_COUNTED: Final[Mapping[RunSource, StrOrPromise]] = {
+    RunSource.JOB: ngettext_lazy("%(count)s delayed job", "%(count)s delayed jobs", "n"),
+    RunSource.RETRY: ngettext_lazy("%(count)s retry", "%(count)s retries", "n"),
+    RunSource.CRON: ngettext_lazy("%(count)s cron run", "%(count)s cron runs", "n"),
+    RunSource.SCHEDULE: ngettext_lazy("%(count)s schedule", "%(count)s schedules", "n"),
+    RunSource.CLOCK: ngettext_lazy("%(count)s world clock step", "%(count)s world clock steps", "n"),
+    RunSource.QUESTION: ngettext_lazy("%(count)s deadline of a question", "%(count)s deadlines of questions", "n"),
 }
 
 
@@ -61,7 +61,7 @@ _COUNTED: Final[Mapping[Source, StrOrPromise]] = {
 _SINCE, _UNTIL = datetime(1, 1, 2, tzinfo=UTC), datetime(1, 1, 3, tzinfo=UTC)
 
 
-class Window(NamedTuple):
+class LookAhead(NamedTuple):
     """How far the page looks ahead, and the length of one part of its strip."""
 
     hours: int
@@ -69,18 +69,18 @@ class Window(NamedTuple):
 
 
 WINDOWS: Final = {
-    "1": Window(1, timedelta(minutes=1)),
-    "6": Window(6, timedelta(minutes=5)),
-    "24": Window(24, timedelta(minutes=30)),
-    "72": Window(72, timedelta(hours=1)),
+    "1": LookAhead(1, timedelta(minutes=1)),
+    "6": LookAhead(6, timedelta(minutes=5)),
+    "24": LookAhead(24, timedelta(minutes=30)),
+    "72": LookAhead(72, timedelta(hours=1)),
 }
 DEFAULT: Final = "6"
 
 
-class Count(NamedTuple):
+class RunCount(NamedTuple):
     """How many runs of one source are planned within a minute."""
 
-    source: Source
+    source: RunSource
     number: int
     is_capped: bool
 
@@ -99,15 +99,15 @@ class Minute:
 
     at: datetime
     is_overdue: bool
-    planned: list[Planned] = field(default_factory=list)
+    planned: list[PlannedRun] = field(default_factory=list)
     held: int = 0  #: by pauses
     is_capped: bool = False
 
     @property
-    def counts(self) -> list[Count]:
+    def counts(self) -> list[RunCount]:
         numbers = Counter(one.source for one in self.planned)
         capped = {source for source, number in numbers.items() if self.is_capped and number >= MOST}
-        return [Count(source, numbers[source], source in capped) for source in Source if numbers[source]]
+        return [RunCount(source, numbers[source], source in capped) for source in RunSource if numbers[source]]
 
     @property
     def total(self) -> str:
@@ -147,11 +147,11 @@ class Upcoming:
     scanned_until: datetime | None  #: where the search for a type or a campaign stopped
 
 
-def read_upcoming(wanted: Wanted, window: Window, now: datetime, start: datetime | None = None) -> Upcoming:
+def read_upcoming(wanted: RunQuery, window: LookAhead, now: datetime, start: datetime | None = None) -> Upcoming:
     """Read the page whose first minute is `start`, or what is overdue; the strip always spans the whole window."""
-    whole = {source: find(source, wanted, now) for source in Source}
+    whole = {source: find(source, wanted, now) for source in RunSource}
     bars = _draw(whole, wanted, window, now)
-    found: Iterable[Found] = whole.values()
+    found: Iterable[FoundRuns] = whole.values()
     if start is not None:
         rest = replace(wanted, since=start)
         found = [one if one.is_complete else find(source, rest, now) for source, one in whole.items()]
@@ -167,7 +167,9 @@ def read_upcoming(wanted: Wanted, window: Window, now: datetime, start: datetime
     )
 
 
-def _cut(minutes: Sequence[Minute], parts: Sequence[Found], start: datetime) -> tuple[list[Minute], datetime | None]:
+def _cut(
+    minutes: Sequence[Minute], parts: Sequence[FoundRuns], start: datetime
+) -> tuple[list[Minute], datetime | None]:
     """The minutes of one page that were read to their ends, and where the next page starts.
 
     A minute with more than can be read is shown alone, its counts capped.
@@ -188,7 +190,7 @@ def _minute_of(at: datetime) -> datetime:
     return at.replace(second=0, microsecond=0)
 
 
-def _group(planned: Iterable[Planned], now: datetime, active: Sequence[Pause]) -> list[Minute]:
+def _group(planned: Iterable[PlannedRun], now: datetime, active: Sequence[Pause]) -> list[Minute]:
     current = _minute_of(now)
     minutes: dict[datetime, Minute] = {}
     for one in planned:
@@ -200,13 +202,13 @@ def _group(planned: Iterable[Planned], now: datetime, active: Sequence[Pause]) -
     return [minutes[at] for at in sorted(minutes)]
 
 
-def find_pause(planned: Planned, active: Sequence[Pause]) -> Pause | None:
+def find_pause(planned: PlannedRun, active: Sequence[Pause]) -> Pause | None:
     """The pause that holds a run back when it is due, if there is one."""
     of = {(PauseKind.QUEUE, planned.queue), (PauseKind.TYPE, planned.type), (PauseKind.CAMPAIGN, planned.campaign_id)}
     return next((p for p in active if (p.kind, p.name) in of and (p.until is None or p.until > planned.at)), None)
 
 
-def _draw(whole: dict[Source, Found], wanted: Wanted, window: Window, now: datetime) -> list[Bar]:
+def _draw(whole: dict[RunSource, FoundRuns], wanted: RunQuery, window: LookAhead, now: datetime) -> list[Bar]:
     """The strip: exact where all was read, and counts up to MOST of each part where a source has more."""
     begin = _minute_of(now)
     size = int(timedelta(hours=window.hours) / window.step)
@@ -245,7 +247,7 @@ def find_levels(numbers: Sequence[int]) -> list[int]:
     ]
 
 
-def count_jobs(source: Source, wanted: Wanted, starts: Sequence[datetime], step: timedelta) -> list[int]:
+def count_jobs(source: RunSource, wanted: RunQuery, starts: Sequence[datetime], step: timedelta) -> list[int]:
     """The waiting jobs due within `step` of each start, up to MOST + 1; overdue ones in the first. One query that reads
     an index only, and one more for a search.
     """
@@ -264,14 +266,14 @@ def count_jobs(source: Source, wanted: Wanted, starts: Sequence[datetime], step:
     return [counts[n] for n in range(len(starts))]
 
 
-def _count_sql(source: Source, wanted: Wanted) -> tuple[str, Sequence[Any]]:
+def _count_sql(source: RunSource, wanted: RunQuery) -> tuple[str, Sequence[Any]]:
     """Django takes 2 ms to write it, so it is written once for all starts."""
     jobs = waiting_jobs(source, wanted).order_by().values(one=Value(1))[: MOST + 1]
     sql, given = jobs.query.sql_with_params()
     return f"SELECT COUNT(*) FROM ({sql}) AS counted", given  # noqa: S608 - Django's own SQL
 
 
-def read_start(text: str, window: Window, now: datetime) -> datetime | None:
+def read_start(text: str, window: LookAhead, now: datetime) -> datetime | None:
     """A minute of an address; None for the beginning, and for anything outside the window."""
     try:
         at = datetime.fromisoformat(text)

@@ -65,7 +65,7 @@ def test_steps_of_a_bulk_action_continue_each_other(
     """The progress bar's requests do each job once."""
     monkeypatch.setattr(bulk, "STEP", 2)
     jobs, done, after = some(5), 0, ""
-    until = str(bulk.preview(VERBS["cancel"], Job.objects.all()).until)
+    until = str(bulk.dry_run(VERBS["cancel"], Job.objects.all()).until)
     while after is not None:
         body = confirm(admin_client, "cancel", jobs, step="1", after=after, until=until).json()
         done, after = done + body["done"], body["after"]
@@ -78,7 +78,7 @@ def test_jobs_created_after_the_dry_run_are_left_out(redis: Redis) -> None:
     """Nobody saw them in it."""
     some(1)
     verb = VERBS["cancel"]
-    until = bulk.preview(verb, Job.objects.all()).until
+    until = bulk.dry_run(verb, Job.objects.all()).until
     (late,) = some(1, campaign="late")
 
     progress = bulk.run(actions.begin(verb.name, actor="test"), Job.objects.all(), until=until)

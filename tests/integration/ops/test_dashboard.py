@@ -26,7 +26,7 @@ from monitoring.dashboard_source import DashboardSource
 from monitoring.health import HEALTH
 from ops.admin import dashboard
 from ops.reads import recent_actions, status
-from ops.reads.outcomes import RANGES, read_slots, sum_up
+from ops.reads.outcomes import RANGES, read_periods, sum_up
 from ops.reads.status import Component
 from tests.support.people import member
 from tests.support.queries import count_queries
@@ -106,7 +106,7 @@ def test_start_delays_are_compared_with_the_objective(redis: Redis) -> None:
         late = timedelta(seconds=3) if number == 0 else timedelta(0)
         ended(claimed(f"c-{number}", late=late), State.SUCCEEDED)
 
-    sums = sum_up(read_slots(RANGES["15m"], timezone.now()))
+    sums = sum_up(read_periods(RANGES["15m"], timezone.now()))
 
     assert sums.on_time_share == 0.95
     assert sums.p50_ms is not None
@@ -118,7 +118,7 @@ def test_start_delays_are_compared_with_the_objective(redis: Redis) -> None:
 def test_a_range_includes_its_beginning(redis: Redis, key: str) -> None:
     """What ended before is left out, however the database groups."""
     now, wanted = timezone.now(), RANGES[key]
-    slots = read_slots(wanted, now)
+    slots = read_periods(wanted, now)
     common = {
         "type": "X",
         "outcome": "SUCCEEDED",
@@ -131,7 +131,7 @@ def test_a_range_includes_its_beginning(redis: Redis, key: str) -> None:
     OutcomeMinute.objects.create(minute=slots[0].at, jobs=3, **common)
     OutcomeMinute.objects.create(minute=slots[0].at - timedelta(minutes=1), jobs=5, **common)
 
-    assert sum_up(read_slots(wanted, now)).jobs == 3
+    assert sum_up(read_periods(wanted, now)).jobs == 3
     assert len(slots) == wanted.length / wanted.step
 
 
@@ -236,12 +236,12 @@ def test_folded_outcomes_draw_the_same_graphs(redis: Redis) -> None:
             OutcomeMinute.objects.create(
                 minute=now - timedelta(minutes=minutes), shard=shard, jobs=2, waited_10=2, **common
             )
-    before = {key: [slot.outcomes for slot in read_slots(wanted, now)] for key, wanted in RANGES.items()}
+    before = {key: [slot.outcomes for slot in read_periods(wanted, now)] for key, wanted in RANGES.items()}
     fold_outcomes(now)
     rows = OutcomeMinute.objects.count()
     fold_outcomes(now)
 
-    assert {key: [slot.outcomes for slot in read_slots(wanted, now)] for key, wanted in RANGES.items()} == before
+    assert {key: [slot.outcomes for slot in read_periods(wanted, now)] for key, wanted in RANGES.items()} == before
     assert rows < 14
     assert OutcomeMinute.objects.count() == rows
 
@@ -264,7 +264,7 @@ def test_no_query_of_the_page_scans_a_table() -> None:
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
     with CaptureQueriesContext(connection) as queries:
-        read_slots(RANGES["7d"], timezone.now())
+        read_periods(RANGES["7d"], timezone.now())
         recent_actions.find_latest(5)
         dashboard.find_longest_running()
     dead = Job.objects.in_state(State.DEAD).filter(campaign_id="c").order_by("-id")

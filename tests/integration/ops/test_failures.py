@@ -66,7 +66,7 @@ def test_exactly_one_group_is_retried_or_discarded(admin_client: Client, redis: 
     asked = admin_client.post(where, form)
     done = admin_client.post(where, {**form, "confirmed": "1", "reason": "it is mended"}, follow=True)
 
-    assert asked.context["preview"].will == {"DEAD": 2}
+    assert asked.context["dry_run"].will == {"DEAD": 2}
     assert done.redirect_chain[0][0] == form["back"]
     assert "No dead letters left." in done.content.decode()
     assert Job.objects.filter(failure_key=group.key, state=state).count() == 2

@@ -106,11 +106,11 @@ def test_bulk_actions_leave_out_what_they_cannot_reschedule(effect: Job) -> None
     """The dry run says so before, and the report after."""
     verb, jobs = VERBS["reschedule"], Job.objects.all()
     left = "SCHEDULED, waits for a world time"
-    preview = bulk.preview(verb, jobs)
+    dry_run = bulk.dry_run(verb, jobs)
     action = actions.begin(verb.name, actor="user:ann", reason="later", due_at=timezone.now())
-    done = bulk.run(action, jobs, until=preview.until)
+    done = bulk.run(action, jobs, until=dry_run.until)
 
-    assert (preview.will, preview.skipped) == ({}, {left: 1})
+    assert (dry_run.will, dry_run.skipped) == ({}, {left: 1})
     assert (done.done, done.skipped) == (0, {left: 1})
     answer = Client().post(
         f"/api/jobs/{effect.pk}/reschedule", {"dueAt": READING}, content_type="application/json", headers=API

@@ -23,11 +23,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 TRAIL = "/admin/jobs/auditentry/"
 
 
-def read_lines(client: Client, **query: str) -> list[audit_trail.Line]:
+def read_lines(client: Client, **query: str) -> list[audit_trail.TrailLine]:
     """The lines of a page."""
     answer = client.get(TRAIL, query)
     assert answer.status_code == 200
-    lines: list[audit_trail.Line] = answer.context["page"].lines
+    lines: list[audit_trail.TrailLine] = answer.context["page"].lines
     return lines
 
 

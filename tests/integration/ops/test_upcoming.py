@@ -18,7 +18,7 @@ from jobs.states import State
 from jobs.stops import AT_WORLD_TIME
 from jobs.world.clock import WallTime, sortable
 from ops.reads import upcoming, upcoming_sources
-from ops.reads.upcoming_sources import Source, Wanted
+from ops.reads.upcoming_sources import RunQuery, RunSource
 from tests.support.ledger import make_rows
 from tests.support.people import member, some
 from tests.support.queries import count_queries
@@ -69,7 +69,7 @@ def cron(expression: str, **fields: Any) -> CronTask:
 
 def read(hours: str = "1", *, start: datetime | None = None, **chosen: Any) -> upcoming.Upcoming:
     window = upcoming.WINDOWS[hours]
-    wanted = Wanted(None, BEGIN + timedelta(hours=window.hours), **chosen)
+    wanted = RunQuery(None, BEGIN + timedelta(hours=window.hours), **chosen)
     return upcoming.read_upcoming(wanted, window, BEGIN, start)
 
 
@@ -220,7 +220,7 @@ def test_a_question_s_deadline_is_planned_with_what_counts_then(client: Client, 
     (minute,) = page.context["upcoming"].minutes
     items = viewer.get(f"{PAGE}?hours=1", {"hours": "1", "minute": minute.at.isoformat()}).content.decode()
 
-    assert [(count.source, count.number) for count in minute.counts] == [(Source.RETRY, 1), (Source.QUESTION, 1)]
+    assert [(count.source, count.number) for count in minute.counts] == [(RunSource.RETRY, 1), (RunSource.QUESTION, 1)]
     assert "1 deadline of a question" in page.content.decode()
     assert "The answer whether to trigger The siege" in items
     assert "without one, it is triggered" in items
@@ -285,8 +285,8 @@ def test_the_number_of_queries_does_not_grow(client: Client, redis: Redis) -> No
 NARROWED: list[dict[str, str]] = [{}, {"type": "EVENT_EXPIRATION"}, {"campaign_id": "c"}]
 
 
-@pytest.mark.parametrize("source", [Source.JOB, Source.RETRY])
-def test_waiting_jobs_are_read_from_the_index_of_due_times(source: Source) -> None:
+@pytest.mark.parametrize("source", [RunSource.JOB, RunSource.RETRY])
+def test_waiting_jobs_are_read_from_the_index_of_due_times(source: RunSource) -> None:
     """On both databases, for the list as for the strip: none is sorted, and no other index is walked."""
     for state in (upcoming_sources.STATES[source], State.SUCCEEDED):
         make_rows(state, 3000, over=timedelta(hours=6))
@@ -296,7 +296,7 @@ def test_waiting_jobs_are_read_from_the_index_of_due_times(source: Source) -> No
     now = timezone.now()
     with CaptureQueriesContext(connection) as queries:
         for narrowed in NARROWED:
-            wanted = Wanted(None, now + timedelta(minutes=20), **narrowed)
+            wanted = RunQuery(None, now + timedelta(minutes=20), **narrowed)
             upcoming_sources.find(source, wanted, now)
             upcoming.count_jobs(source, wanted, [now, now + timedelta(minutes=5)], timedelta(minutes=5))
     explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"

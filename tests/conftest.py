@@ -118,10 +118,10 @@ def django_db_setup(
     """A database whose flush after a committing test restores the seeded rows with few statements."""
     with django_db_blocker.unblock():
         database.use_copy(shared_folder)
-        write = seed.remembered()
+        write = seed.remember()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flush, "emit_post_migrate_signal", write)
-        patch.setattr(flush, "sql_flush", seed.emptying)
+        patch.setattr(flush, "sql_flush", seed.flush_statements)
         yield
     with django_db_blocker.unblock():
         database.discard_copy()

@@ -31,7 +31,7 @@ FROM jobs_job j JOIN jobs_auditentry a ON a.job_id = j.id WHERE j.id = ANY(%s::u
 """
 
 
-def ended(server: psycopg.Connection, jobs: list[str]) -> int:
+def count_ended(server: psycopg.Connection, jobs: list[str]) -> int:
     query = "SELECT count(*) FROM jobs_job WHERE id = ANY(%s::uuid[]) AND state = 'SUCCEEDED'"
     (count,) = server.execute(query, [jobs]).fetchone() or (0,)
     return int(count)
@@ -64,7 +64,9 @@ def test_the_service_works_through_a_pooler_under_load(tmp_path: Path) -> None:
             session = service.session("ann")
             pages = [browse(service, page, session) for page in ("jobs/job/", "jobs/auditentry/", "")]
             with psycopg.connect(direct, autocommit=True) as server:
-                wait_until(lambda: ended(server, jobs) == len(set(jobs)) == JOBS, within_s=120, what="all are done")
+                wait_until(
+                    lambda: count_ended(server, jobs) == len(set(jobs)) == JOBS, within_s=120, what="all are done"
+                )
                 moves = set(server.execute(MOVES, [jobs]).fetchall())
         finally:
             service.stop()

@@ -24,7 +24,7 @@ from jobs.service import Submission
 from monitoring import alerting
 from monitoring.models import AlertHandler, Delivery
 from sandbox.ports import free_port
-from tests.support.locks import locked
+from tests.support.locks import lock
 from tests.support.processes import Start, database_url
 from tests.support.servers import RedisServer, Running, SandboxApi, wait_until
 
@@ -137,7 +137,7 @@ def test_every_process_stops_while_the_database_hangs(
 ) -> None:
     """Requests, messages, lease renewals, due jobs and the monitor all wait for a lock."""
     processes, port = at_work
-    with locked(*tables_of("jobs", "monitoring")):
+    with lock(*tables_of("jobs", "monitoring")):
         threading.Thread(target=ask, args=[port], daemon=True).start()
         sandbox.control("POST", "advance", {"campaignId": "campaign-1", "minutes": 60})
         time.sleep(WAIT_S)

@@ -44,7 +44,7 @@ def test_a_world_clock_moves_the_world_until_it_is_paused(start: Start, sandbox:
     start("rqworker")
     first = start("rqscheduler")
     before = people(sandbox)
-    world_clocks.running(
+    world_clocks.start_running(
         CAMPAIGN, rate=Decimal(3600), step=10, most_per_step=36_000, most_per_day=864_000, catch_up="step"
     )
     let_pass(timedelta(seconds=20))

@@ -181,7 +181,7 @@ def _is_seen(world: World) -> bool:
 
 def _kill(world: World, chance: Random) -> None:
     role = chance.choice(["worker", "worker", "scheduler", "listener"])
-    with world.taken_down(chance.choice(world.names_of(role))) as running:
+    with world.take_down(chance.choice(world.names_of(role))) as running:
         running.process.kill()
         running.process.wait()
 
@@ -215,7 +215,7 @@ def _households(world: World) -> list[Household[WorldTime]]:
     now, reading = world.sandbox.world(), _reading(world)
     known = {(row["entity_id"], row["event_type"]): row["anchor"] for row in world.database.read(_ANCHORS)}
 
-    def standing(record: dict[str, Any]) -> Entity[WorldTime]:
+    def entity_of(record: dict[str, Any]) -> Entity[WorldTime]:
         events: list[str] = [*(StructureEvent if "settlementId" in record else GrowthType)]
         anchors = {}
         for event in events:
@@ -227,8 +227,8 @@ def _households(world: World) -> list[Household[WorldTime]]:
 
     return [
         Household(
-            settlement=standing(settlement),
-            structures={s["id"]: standing(s) for s in now["structures"].values() if s["settlementId"] == i},
+            settlement=entity_of(settlement),
+            structures={s["id"]: entity_of(s) for s in now["structures"].values() if s["settlementId"] == i},
         )
         for i, settlement in now["settlements"].items()
     ]

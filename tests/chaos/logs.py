@@ -15,18 +15,18 @@ EXPLAINED: Final = frozenset({
 })  # fmt: skip
 
 
-def unexplained(folder: Path) -> Iterator[str]:
+def find_unexplained(folder: Path) -> Iterator[str]:
     """Exceptions in the logs that neither a lost server nor the main API explains, each once with its number."""
     found: Counter[str] = Counter()
     for log in sorted(folder.glob("*.log")):
-        for raised in raised_in(log.read_text(errors="replace")):
+        for raised in exceptions_in(log.read_text(errors="replace")):
             if raised.partition(":")[0].rpartition(".")[2] not in EXPLAINED:
                 found[f"{log.name.rpartition('-')[0]} logged {raised[:200]}"] += 1
     for what, count in found.items():
         yield f"{what} ({count} times)"
 
 
-def raised_in(text: str) -> Iterator[str]:
+def exceptions_in(text: str) -> Iterator[str]:
     """The exception that came out of each traceback of a log; its causes are printed before it."""
     lines = text.splitlines()
     for number, line in enumerate(lines):

@@ -12,7 +12,7 @@ from jobs.states import ENDED
 from tests.chaos.faults import domains_of, faults_for
 from tests.chaos.faults.fault import Fault
 from tests.chaos.ledgers import CLIENT, ENTRIES, JOBS, applied_of, audited_of
-from tests.chaos.logs import unexplained
+from tests.chaos.logs import find_unexplained
 from tests.chaos.schedule import CLOCK, Schedule, Step, schedule_of
 from tests.chaos.submitter import Submitter
 from tests.chaos.verdict import violations
@@ -122,6 +122,6 @@ def _judge(world: World, submitter: Submitter, result: Result) -> None:
     result.effects = applied.effects.total()
     result.violations += world.found
     result.violations += violations(submitter.client, audited, applied, clock_was_set=world.clock.was_set)
-    result.violations += unexplained(world.folder)
+    result.violations += find_unexplained(world.folder)
     if world.mark.is_there:
         result.violations.append("code out of Redis was run")

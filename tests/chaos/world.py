@@ -116,7 +116,7 @@ class World:
         return [name for name in self._commands if name.partition("-")[0] == role]
 
     @contextmanager
-    def taken_down(self, name: str) -> Iterator[Running]:
+    def take_down(self, name: str) -> Iterator[Running]:
         """A process that may end inside the block; it is started again afterwards if it did."""
         self._expected.add(name)
         try:

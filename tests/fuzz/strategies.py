@@ -40,7 +40,7 @@ STATUS: Final = st.sampled_from(
 )
 
 
-def _dumped(found: Any) -> bytes:
+def _dump(found: Any) -> bytes:
     return json.dumps(found).encode()
 
 
@@ -53,9 +53,9 @@ def answers(field: str, value: st.SearchStrategy[Any]) -> st.SearchStrategy[byte
         bytes(reply.get("body", ""), "utf-8", "surrogatepass") for reply in [*UNCLEAR.values(), *UNDERSTOOD.values()]
     ]
     small = [body for body in known if len(body) < 10_000]
-    cut = st.builds(lambda body, at: body[:at], whole.map(_dumped), st.integers(0, 300))
+    cut = st.builds(lambda body, at: body[:at], whole.map(_dump), st.integers(0, 300))
     literal = st.builds(lambda text: f'{{"data":{{"{field}":{text}}}}}'.encode(), LITERALS)
-    return whole.map(_dumped) | whole.map(_dumped) | st.binary(max_size=80) | st.sampled_from(small) | cut | literal
+    return whole.map(_dump) | whole.map(_dump) | st.binary(max_size=80) | st.sampled_from(small) | cut | literal
 
 
 EXECUTIONS: Final = answers("executeEffect", _EXECUTION)

@@ -67,7 +67,7 @@ def _pid_of(service: Service) -> int:
     return int(Redis.from_url(service.redis.url).info("server")["process_id"])
 
 
-def _ended() -> int:
+def _count_ended() -> int:
     from jobs.models import Job  # Django is not ready earlier
     from jobs.states import ENDED  # Django is not ready earlier
 
@@ -77,7 +77,7 @@ def _ended() -> int:
 def _sample(memories: list[Memory], stopping: threading.Event) -> None:
     """Sample all processes until the end."""
     while not stopping.wait(SAMPLE_S):
-        jobs = _ended()
+        jobs = _count_ended()
         for memory in memories:
             memory.sample(jobs)
 

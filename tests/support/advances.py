@@ -22,7 +22,7 @@ def submit(payload: dict[str, Any], campaign_id: str = CAMPAIGN) -> Job:
     return service.submit(submission, actor="user:ann", reason="a long rest")[0]
 
 
-def done(redis: Redis, job: Job) -> Job:
+def finish(redis: Redis, job: Job) -> Job:
     """The job after a worker has done all work."""
     work(redis)
     job.refresh_from_db()

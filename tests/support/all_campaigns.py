@@ -7,7 +7,7 @@ from django.db.models import F
 from jobs.engine.worker import attempt
 from jobs.models import CampaignClock, Job
 from jobs.states import State
-from tests.support.slices import claimed, submit, work_off
+from tests.support.slices import claim_oldest, submit, work_off
 
 SETTLEMENTS, STRUCTURES = KINDS = ("RECALCULATE_SETTLEMENT_SCHEDULES", "RECALCULATE_STRUCTURE_SCHEDULES")
 WORLD: Final = {"kingdoms": 1, "settlements": 2, "structures": 2}
@@ -26,14 +26,14 @@ def look_through() -> list[dict[str, Any]]:
     """Look through all campaigns once; the campaigns' own jobs are left. Returns the results."""
     for kind in KINDS:
         submit(kind, "")
-    while jobs := claimed(campaign_id=""):
+    while jobs := claim_oldest(campaign_id=""):
         attempt.record(attempt.run_handler(jobs), actor="worker:w", worker="w")
     every = Job.objects.filter(campaign_id="").order_by("id")
     assert {job.state for job in every} == {State.SUCCEEDED}, [job.error for job in every]
     return [job.result for job in every if job.result]
 
 
-def submitted() -> dict[str, set[str]]:
+def types_by_campaign() -> dict[str, set[str]]:
     """The types of the campaigns' own jobs."""
     jobs: dict[str, set[str]] = {}
     for campaign_id, kind in Job.objects.exclude(campaign_id="").values_list("campaign_id", "type"):

@@ -10,7 +10,7 @@ def body(**answer: Any) -> str:
     return json.dumps(answer)
 
 
-def refused(code: str | None, path: list[Any] | None = None) -> str:
+def refusal(code: str | None, path: list[Any] | None = None) -> str:
     error = {"message": "no", "path": path} | ({"extensions": {"code": code}} if code else {})
     return body(data=None, errors=[error])
 
@@ -35,12 +35,12 @@ UNCLEAR: dict[str, dict[str, Any]] = {
     "errors a map": {"body": body(errors={"message": "upstream timed out"})},
     "errors of texts": {"body": body(data=None, errors=["timed out"])},
     "errors of nulls": {"body": body(data=None, errors=[None])},
-    "an error without a code": {"body": refused(None)},
-    "INTERNAL_SERVER_ERROR": {"body": refused("INTERNAL_SERVER_ERROR", ["executeEffect"])},
-    "too many requests, but not by HTTP": {"body": refused("TOO_MANY_REQUESTS", ["executeEffect"])},
+    "an error without a code": {"body": refusal(None)},
+    "INTERNAL_SERVER_ERROR": {"body": refusal("INTERNAL_SERVER_ERROR", ["executeEffect"])},
+    "too many requests, but not by HTTP": {"body": refusal("TOO_MANY_REQUESTS", ["executeEffect"])},
     "a code that is no text": {"body": body(data=None, errors=[{"message": 1, "extensions": {"code": ["FORBIDDEN"]}}])},
-    "a refusal below the field": {"body": refused("NOT_FOUND", ["executeEffect", "affectedFields"])},
-    "a refusal of another field": {"body": refused("BAD_REQUEST", ["updateSettlement"])},
+    "a refusal below the field": {"body": refusal("NOT_FOUND", ["executeEffect", "affectedFields"])},
+    "a refusal of another field": {"body": refusal("BAD_REQUEST", ["updateSettlement"])},
     "a refusal beside a sign that it ran": {
         "body": body(
             data=None,
@@ -68,8 +68,8 @@ UNCLEAR: dict[str, dict[str, Any]] = {
     "a refusal whose path is a text": {
         "body": body(data=None, errors=[{"path": "executeEffect.error", "extensions": {"code": "CONFLICT"}}])
     },
-    "a refusal whose path holds a null": {"body": refused("CONFLICT", ["executeEffect", None])},
-    "a key twice": {"body": body(data={"executeEffect": EXECUTED})[:-1] + "," + refused("CONFLICT")[1:]},
+    "a refusal whose path holds a null": {"body": refusal("CONFLICT", ["executeEffect", None])},
+    "a key twice": {"body": body(data={"executeEffect": EXECUTED})[:-1] + "," + refusal("CONFLICT")[1:]},
     "success twice": {"body": '{"data":{"executeEffect":{"success":true,"success":false}}}'},
     "a million errors": {"body": '{"errors":[' + "{}," * 1_000_000 + "{}]}"},
     "nested 200,000 levels deep": {"body": "[", "times": 200_000},
@@ -82,11 +82,11 @@ UNCLEAR: dict[str, dict[str, Any]] = {
 REFUSED: dict[str, dict[str, Any]] = {
     "HTTP 401": {"status": 401, "body": "no"},
     "HTTP 413": {"status": 413, "body": "too large"},
-    "NOT_FOUND": {"body": refused("NOT_FOUND", ["executeEffect"])},
-    "NOT_FOUND without a path": {"body": refused("NOT_FOUND")},
-    "BAD_USER_INPUT": {"body": refused("BAD_USER_INPUT", ["executeEffect"])},
-    "a document that is not valid": {"status": 400, "body": refused("GRAPHQL_VALIDATION_FAILED")},
-    "FORBIDDEN": {"body": refused("FORBIDDEN", ["executeEffect"])},
+    "NOT_FOUND": {"body": refusal("NOT_FOUND", ["executeEffect"])},
+    "NOT_FOUND without a path": {"body": refusal("NOT_FOUND")},
+    "BAD_USER_INPUT": {"body": refusal("BAD_USER_INPUT", ["executeEffect"])},
+    "a document that is not valid": {"status": 400, "body": refusal("GRAPHQL_VALIDATION_FAILED")},
+    "FORBIDDEN": {"body": refusal("FORBIDDEN", ["executeEffect"])},
     "success false": {"body": body(data={"executeEffect": {**EXECUTED, "success": False, "error": "inactive"}})},
 }
 UNDERSTOOD: dict[str, dict[str, Any]] = {

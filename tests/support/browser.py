@@ -82,11 +82,11 @@ def leave(page: Page) -> None:
 def open_palette(page: Page) -> None:
     """Press Ctrl+K until the field has the focus: Unfold sets it after 20 ms, too early for a busy machine."""
 
-    def focused() -> bool:
+    def has_focus() -> bool:
         page.keyboard.press("Control+k")
         with suppress(NotInTime):
             page.wait_for_function("document.activeElement.matches('input')", timeout=2_000)
             return True
         return False
 
-    wait_until(focused, what="the palette is open")
+    wait_until(has_focus, what="the palette is open")

@@ -88,12 +88,12 @@ def verdicts(report: Report) -> dict[int, Verdict]:
     return {point.point: point.verdict for point in report.points}
 
 
-def found(report: Report, number: int) -> str:
+def finding(report: Report, number: int) -> str:
     """What a point says."""
     return next(point.as_sentence() for point in report.points if point.point == number)
 
 
-def answering(answers: Callable[[Payload], object]) -> Callable[..., Answer]:
+def answer_with(answers: Callable[[Payload], object]) -> Callable[..., Answer]:
     """A `send` whose responses are `answers`: a status, bytes, or what becomes JSON."""
 
     def send(payload: Payload, *, request: Request = Request.QUERY) -> Answer:

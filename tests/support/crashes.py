@@ -19,7 +19,7 @@ class Killed(BaseException):
 
 
 @contextmanager
-def killed_at(step: int, *methods: tuple[type, str]) -> Iterator[list[int]]:
+def kill_at(step: int, *methods: tuple[type, str]) -> Iterator[list[int]]:
     """Raise Killed before or after the n-th call of these methods; steps count from 1, two for each call.
 
     Yields a list whose only number is how many steps were left.
@@ -31,7 +31,7 @@ def killed_at(step: int, *methods: tuple[type, str]) -> Iterator[list[int]]:
         if left[0] == 0:
             raise Killed
 
-    def interrupted(method: Callable[..., Any]) -> Callable[..., Any]:
+    def interrupt(method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
             pass_step()
@@ -43,7 +43,7 @@ def killed_at(step: int, *methods: tuple[type, str]) -> Iterator[list[int]]:
 
     with pytest.MonkeyPatch.context() as patch:
         for owner, name in methods:
-            patch.setattr(owner, name, interrupted(getattr(owner, name)))
+            patch.setattr(owner, name, interrupt(getattr(owner, name)))
         yield left
 
 

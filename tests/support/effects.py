@@ -33,7 +33,7 @@ def run(job: Job) -> Job:
     return job
 
 
-def answered(sandbox: SandboxApi, reply: dict[str, Any]) -> Job:
+def run_with_reply(sandbox: SandboxApi, reply: dict[str, Any]) -> Job:
     """An effect's job after `reply` to every request, once nothing more happens by itself; keys are ignored."""
     faults = {"operations": ["executeEffect"], "replies": [reply] * 4, "ignoreKeys": True}
     sandbox.control("POST", "faults", faults)

@@ -59,7 +59,7 @@ def event_named(event_id: str, campaign_id: str = CAMPAIGN, **changes: Any) -> E
     return Event(id=event_id, campaign_id=campaign_id, **fields)
 
 
-def executed(sandbox: SandboxApi) -> list[str]:
+def executions(sandbox: SandboxApi) -> list[str]:
     """The effects that were executed, in order."""
     return [one["effectId"] for one in sandbox.world()["executions"]]
 

@@ -85,8 +85,8 @@ def _world(redis: Redis, sandbox: SandboxApi) -> None:
     campaign()
     growth(timedelta(hours=2))
     growth(timedelta(hours=-2), entity="s-2", name="Ravensport")
-    world_clocks.running(CAMPAIGN, rate=Decimal(2))
-    world_clocks.running("c-2")
+    world_clocks.start_running(CAMPAIGN, rate=Decimal(2))
+    world_clocks.start_running("c-2")
     world_clocks.control.pause("c-2", actor="user:ann", reason=REASON)
     set_policy("trigger", "c-1", "story")
 
@@ -174,7 +174,7 @@ def _processes(redis: Redis) -> None:
     lose(redis, "monitor", timezone.now() - timedelta(minutes=3))
 
 
-def stored(sandbox: SandboxApi) -> re.Pattern[str]:
+def stored_texts(sandbox: SandboxApi) -> re.Pattern[str]:
     """What machines and people wrote: the texts of the database and of the main API, types, IDs and times."""
     texts = {text for text in _texts() if re.search(r"[A-Za-z]{2}", text)}
     texts |= {text[0].upper() + text[1:] for text in texts}  # as a title has it

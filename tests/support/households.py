@@ -60,15 +60,17 @@ def households(draw: st.DrawFn) -> Household[WorldTime]:
     """A settlement with up to three structures, each seen first at a moment of its own."""
     structures = draw(st.lists(st.tuples(structure_variables, levels, st.sampled_from(TYPES)), max_size=3))
     return Household(
-        settlement=seen("town", draw(levels), draw(settlement_variables), draw(ages)),
+        settlement=make_entity("town", draw(levels), draw(settlement_variables), draw(ages)),
         structures={
-            f"building-{n}": seen(f"building-{n}", level, variables, draw(ages), kind)
+            f"building-{n}": make_entity(f"building-{n}", level, variables, draw(ages), kind)
             for n, (variables, level, kind) in enumerate(structures)
         },
     )
 
 
-def seen(entity_id: str, level: int, variables: dict[str, Any], age: timedelta, kind: str = "") -> Entity[WorldTime]:
+def make_entity(
+    entity_id: str, level: int, variables: dict[str, Any], age: timedelta, kind: str = ""
+) -> Entity[WorldTime]:
     """An entity whose events were all seen first at the same moment."""
     events = StructureEvent if kind else GrowthType
     anchor = WorldTime(START.at - age)

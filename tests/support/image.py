@@ -35,7 +35,7 @@ def variables_of(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
-def filled_in(text: str, variables: dict[str, str]) -> str:
+def fill_in(text: str, variables: dict[str, str]) -> str:
     """`text` as Compose fills in ${NAME}, ${NAME:-default} and ${NAME:?message}. Raises KeyError for one it refuses."""
 
     def value(match: re.Match[str]) -> str:

@@ -12,7 +12,7 @@ from tests.support.processes import database_url
 
 
 @contextmanager
-def locked(*tables: str) -> Iterator[None]:
+def lock(*tables: str) -> Iterator[None]:
     """Nobody else reads or writes `tables` until the end of the block; on SQLite, nobody writes anything."""
     if connection.vendor == "sqlite":
         other = sqlite3.connect(str(connection.settings_dict["NAME"]), isolation_level=None)
@@ -45,7 +45,7 @@ def impatient() -> Iterator[None]:
     """This process's connections hardly wait for locks."""
     if connection.vendor == "sqlite":
         usual = int(connection.settings_dict["OPTIONS"]["timeout"] * 1000)
-        with _setting("PRAGMA busy_timeout = 50", back=f"PRAGMA busy_timeout = {usual}"):
+        with _set_up("PRAGMA busy_timeout = 50", back=f"PRAGMA busy_timeout = {usual}"):
             yield
         return
     with connection.cursor() as cursor:
@@ -59,7 +59,7 @@ def impatient() -> Iterator[None]:
 
 
 @contextmanager
-def _setting(statement: str, *, back: str) -> Iterator[None]:
+def _set_up(statement: str, *, back: str) -> Iterator[None]:
     with connection.cursor() as cursor:
         cursor.execute(statement)
     try:

@@ -25,7 +25,7 @@ class Mark:
         """Whether something ran."""
         return self.path.exists()
 
-    def pickled(self) -> bytes:
+    def as_pickle(self) -> bytes:
         """A pickle that leaves the mark when it is read."""
 
         class Poison:
@@ -40,8 +40,8 @@ class Mark:
         call: tuple[Any, ...] = ("os.system", None, (self.command,), {})
         yield "json", zlib.compress(json.dumps(call).encode())
         yield "pickle", zlib.compress(pickle.dumps(call))
-        yield "poison", zlib.compress(self.pickled())
-        yield "poison, not compressed", self.pickled()
+        yield "poison", zlib.compress(self.as_pickle())
+        yield "poison, not compressed", self.as_pickle()
 
 
 def plant(redis: Redis, data: bytes, *, queue: str = "default", rq_id: str = "", **fields: Any) -> str:

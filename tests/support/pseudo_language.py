@@ -43,13 +43,13 @@ class Brackets(NullTranslations):
 
     def gettext(self, message: str) -> str:
         text = message.rpartition(_CONTEXT)[2]
-        return f"{OPENS}{text}{_padded(text, self._padding)}{CLOSES}"
+        return f"{OPENS}{text}{_pad(text, self._padding)}{CLOSES}"
 
     def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
         return self.gettext(msgid1 if n == 1 else msgid2)
 
 
-def _padded(text: str, share: float) -> str:
+def _pad(text: str, share: float) -> str:
     """Words of Greek letters, which no English text has."""
     length = round(len(re.sub(r"%\(\w+\)[sd]|<[^>]*>", "", text)) * share)
     return "".join(" " if n % 7 == 0 else "ω" for n in range(length))
@@ -136,7 +136,7 @@ def _without(data: re.Pattern[str], text: str) -> str:
     return data.sub("…", re.sub(f"{CLOSES}+", OPENS + CLOSES, text))
 
 
-def untranslated(html: str, data: re.Pattern[str]) -> list[str]:
+def find_untranslated(html: str, data: re.Pattern[str]) -> list[str]:
     """What people read on a page that is neither translated nor data."""
     page = Untranslated(data)
     page.feed(html)

@@ -14,7 +14,7 @@ from django.db.models import Model
 KEPT: Final = (ContentType, Permission)
 
 
-def emptying(*_: Any, **__: Any) -> list[str]:
+def flush_statements(*_: Any, **__: Any) -> list[str]:
     """The statements of a flush. TRUNCATE makes PostgreSQL write new files for each table and index, however few rows
     there are.
     """
@@ -24,7 +24,7 @@ def emptying(*_: Any, **__: Any) -> list[str]:
     return [f"DELETE FROM {quote(name)}" for name in tables if name not in kept]  # noqa: S608 - our tables
 
 
-def remembered() -> Callable[..., None]:
+def remember() -> Callable[..., None]:
     """Flush the database and note what `post_migrate` puts in; a function that writes just that into an emptied one.
 
     The signal itself compares each permission of each model with the database, which takes most of a small test's time.

@@ -21,7 +21,7 @@ def submit(kind: str, campaign_id: str = "campaign-1") -> Job:
     return service.submit(Submission(type=kind, campaign_id=campaign_id, payload={}), actor="test")[0]
 
 
-def claimed(**which: Any) -> list[Claimed]:
+def claim_oldest(**which: Any) -> list[Claimed]:
     """The oldest job that is there to be done, claimed; whatever it waits for is over."""
     waiting = Job.objects.filter(state__in=["QUEUED", "SCHEDULED", "RETRYING"], **which).order_by("id")[:1]
     ids = list(waiting.values_list("id", flat=True))
@@ -32,7 +32,7 @@ def claimed(**which: Any) -> list[Claimed]:
 def work_off(**which: Any) -> int:
     """Do the jobs one after the other, and what follows from them; how many attempts that took."""
     attempts = 0
-    while jobs := claimed(**which):
+    while jobs := claim_oldest(**which):
         attempt.record(attempt.run_handler(jobs), actor="worker:w", worker="w")
         attempts += 1
     return attempts

@@ -32,7 +32,7 @@ def submit(n: int, **changes: Any) -> list[Job]:
     return [job for job, _ in service.submit_many(submissions, actor="test")]
 
 
-def started(jobs: list[Job]) -> list[str]:
+def claim_order(jobs: list[Job]) -> list[str]:
     """The jobs' IDs in the order of their claims."""
     entries = AuditEntry.objects.filter(now="RUNNING", job__in=jobs).order_by("id")
     return [str(job_id) for job_id in entries.values_list("job_id", flat=True)]

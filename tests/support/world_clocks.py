@@ -23,7 +23,7 @@ def settings(**changes: Any) -> Settings:
     return Settings(**DEFAULTS.as_fields() | changes)
 
 
-def running(campaign_id: str = "c-1", **changes: Any) -> WorldClock:
+def start_running(campaign_id: str = "c-1", **changes: Any) -> WorldClock:
     """The started clock of a campaign on world time."""
     fields = {"name": "Northmarch", "world_time": "1001-06-01T12:00:00.000Z"}
     CampaignClock.objects.get_or_create(pk=campaign_id, defaults=fields)

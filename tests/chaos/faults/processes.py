@@ -12,7 +12,7 @@ from tests.chaos.world import LEASE_S, ROLES, World
 
 def _kill(role: str) -> Strike:
     def strike(world: World, random: Random, lasts_s: float) -> None:
-        with world.taken_down(random.choice(world.names_of(role))) as running:
+        with world.take_down(random.choice(world.names_of(role))) as running:
             running.stop(SIGKILL)
             time.sleep(lasts_s / 2)
 
@@ -22,7 +22,7 @@ def _kill(role: str) -> Strike:
 def _end(role: str) -> Strike:
     def strike(world: World, random: Random, lasts_s: float) -> None:
         name = random.choice(world.names_of(role))
-        with world.taken_down(name):
+        with world.take_down(name):
             world.end(name)
 
     return strike
@@ -32,7 +32,7 @@ def _suspend(role: str) -> Strike:
     """Longer than its jobs' leases, or than its own as the active one: another takes over, then it wakes up."""
 
     def strike(world: World, random: Random, lasts_s: float) -> None:
-        with world.taken_down(random.choice(world.names_of(role))) as running:
+        with world.take_down(random.choice(world.names_of(role))) as running:
             running.process.send_signal(SIGSTOP)
             time.sleep((LEASE_S if role == "worker" else DURATION.total_seconds()) + lasts_s)
             running.process.send_signal(SIGCONT)
@@ -42,7 +42,7 @@ def _suspend(role: str) -> Strike:
 
 def _suspend_briefly(role: str) -> Strike:
     def strike(world: World, random: Random, lasts_s: float) -> None:
-        with world.taken_down(random.choice(world.names_of(role))) as running:
+        with world.take_down(random.choice(world.names_of(role))) as running:
             running.process.send_signal(SIGSTOP)
             time.sleep(lasts_s)
             running.process.send_signal(SIGCONT)

@@ -9,7 +9,7 @@ from redis import Redis
 from jobs.models import EventQuestion
 from jobs.states import State
 from tests.support.effects import run
-from tests.support.events import EVENT, ask_operator, executed
+from tests.support.events import EVENT, ask_operator, executions
 from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,7 +33,7 @@ def test_a_client_answers_a_question(client: Client, redis: Redis, sandbox: Sand
     assert EventQuestion.objects.get(pk=job.pk).reason == "as the group said"
     assert client.get("/api/event-questions", headers=TOKEN).json() == {"questions": [], "hasMore": False}
     assert run(job).state == State.SUCCEEDED
-    assert bool(executed(sandbox)) == trigger
+    assert bool(executions(sandbox)) == trigger
     assert post(client, job.pk, {"trigger": trigger}).status_code == 409
 
 

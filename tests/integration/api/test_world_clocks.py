@@ -9,7 +9,7 @@ from redis import Redis
 
 from jobs.world_clocks import control, ticker
 from tests.support import world_clocks
-from tests.support.world_clocks import due, last_job, running
+from tests.support.world_clocks import due, last_job, start_running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -21,7 +21,7 @@ def ask(client: Client, campaign: str = "c-1", **headers: str) -> Any:
 def test_a_client_sees_how_a_clock_stands(client: Client, redis: Redis) -> None:
     """Running and paused; only with a token, and only where there is one."""
     token = {"authorization": "Bearer secret-of-tests"}
-    clock = running(quiet_hours="02:00-03:00", catch_up="jump")
+    clock = start_running(quiet_hours="02:00-03:00", catch_up="jump")
     ticker.fire_due(due(clock))
     found = ask(client, **token).json()
     control.pause("c-1", actor="test")

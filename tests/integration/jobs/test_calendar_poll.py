@@ -26,7 +26,7 @@ def today(sandbox: SandboxApi) -> SandboxApi:
     return sandbox
 
 
-def seen(*numbers: int) -> None:
+def see_campaigns(*numbers: int) -> None:
     """The campaigns of the sandbox, as the listener knows them."""
     for number in numbers:
         campaign(campaign_id=f"campaign-{number}", name="")
@@ -38,7 +38,7 @@ def names() -> list[str]:
 
 def test_a_calendar_of_the_main_api_comes_first(today: SandboxApi, api: MainApi) -> None:
     """Then the one of the admin, where the world has none; two requests for all."""
-    seen(1, 2)
+    see_campaigns(1, 2)
     for number in (1, 2):
         calendars.set_own(f"campaign-{number}", TIDES, actor="test", reason="")
     asked = today.control("GET", "stats")["requests"]
@@ -56,7 +56,7 @@ def test_a_calendar_of_the_main_api_comes_first(today: SandboxApi, api: MainApi)
 
 def test_a_malformed_calendar_costs_only_itself(today: SandboxApi, api: MainApi) -> None:
     """The other campaign's is read; of this one the page says what is wrong."""
-    seen(1, 2)
+    see_campaigns(1, 2)
     today.control(
         "POST", "worlds", {"id": "world-1", "calendars": {"calendars": [CALENDAR | {"daysPerMonth": "many"}]}}
     )
@@ -70,7 +70,7 @@ def test_a_malformed_calendar_costs_only_itself(today: SandboxApi, api: MainApi)
 @in_each_dialect
 def test_nothing_else_fails_where_calendars_are_not_served(sandbox: SandboxApi, api: MainApi) -> None:
     """The contract has none: that is learnt with one request, and what is set in the admin counts."""
-    seen(1, 2)
+    see_campaigns(1, 2)
     calendars.set_own("campaign-1", TIDES, actor="test", reason="")
     poll = CalendarPoll(api)
     served = poll.read_some()
@@ -86,7 +86,7 @@ def test_nothing_else_fails_where_calendars_are_not_served(sandbox: SandboxApi, 
 
 def test_an_outage_leaves_what_is_known(today: SandboxApi, api: MainApi) -> None:
     """Nothing is forgotten, and nothing else is disturbed."""
-    seen(1)
+    see_campaigns(1)
     CalendarPoll(api).read_some()
     CampaignCalendar.objects.update(asked_at=None)
     today.control("POST", "faults", {"errorRate": 1.0})
@@ -97,7 +97,7 @@ def test_an_outage_leaves_what_is_known(today: SandboxApi, api: MainApi) -> None
 
 def test_a_calendar_of_the_main_api_is_not_edited_here(today: SandboxApi, api: MainApi, admin_client: Client) -> None:
     """Its page says where to change it, shows the preview, and refuses the form."""
-    seen(1)
+    see_campaigns(1)
     CalendarPoll(api).read_some()
     page = f"{PAGE}campaign-1/calendar/"
     text = admin_client.get(page).content.decode()

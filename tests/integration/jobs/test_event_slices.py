@@ -28,7 +28,7 @@ from jobs.triggers.store import DatabaseTriggers
 from jobs.types import event_expiration
 from jobs.types.event_expiration import MOST_CAMPAIGNS, MOST_EVENTS
 from tests.support.servers import SandboxApi
-from tests.support.slices import Sized, claimed, lose, submit, work_off
+from tests.support.slices import Sized, claim_oldest, lose, submit, work_off
 
 pytestmark = pytest.mark.django_db(transaction=True)
 EXPIRATION = "EVENT_EXPIRATION"
@@ -89,7 +89,7 @@ def test_a_killed_slice_loses_nothing(sized: Sized, api: MainApi, after: int) ->
     sandbox = sized(events=1200)
     sandbox.control("POST", "advance", {"campaignId": "campaign-1", "to": LATE})
     submit(EXPIRATION)
-    (job,) = claimed()
+    (job,) = claim_oldest()
     calls = Counter[str]()
 
     def kill(call: Any) -> None:

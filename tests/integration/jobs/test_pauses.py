@@ -23,7 +23,7 @@ from ops.admin import dashboard
 from ops.reads import job as job_page
 from tests.support.processes import Start
 from tests.support.servers import SandboxApi, wait_until
-from tests.support.working import started, submit, work
+from tests.support.working import claim_order, submit, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -58,7 +58,7 @@ def test_paused_jobs_wait_while_all_others_run(redis: Redis, sandbox: SandboxApi
     assert pauses.resume(kind, name, actor="user:bob", reason="go on")
     work(redis)
     assert states(held) == {"SUCCEEDED"}
-    assert started(held) == [str(job.pk) for job in held]
+    assert claim_order(held) == [str(job.pk) for job in held]
     assert not redis.keys("scheduler:parked*")
 
 

@@ -16,7 +16,7 @@ from jobs.main_api.client import MainApi
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.schedules.all_campaigns import AT_ONCE, CAMPAIGNS, WINDOW
 from jobs.types import recalculate_settlement_schedules, recalculate_structure_schedules
-from tests.support.slices import Sized, claimed, lose, submit, work_off
+from tests.support.slices import Sized, claim_oldest, lose, submit, work_off
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SETTLEMENTS, STRUCTURES = "RECALCULATE_SETTLEMENT_SCHEDULES", "RECALCULATE_STRUCTURE_SCHEDULES"
@@ -26,10 +26,10 @@ def test_thousands_of_campaigns_are_looked_through_over_a_while(sized: Sized) ->
     """A few at once, the others spread; a retried slice makes no job a second time."""
     sized(campaigns=3_000)
     submit(SETTLEMENTS, "")
-    while jobs := claimed(campaign_id=""):
+    while jobs := claim_oldest(campaign_id=""):
         attempt.run_handler(jobs)  # done, and killed before that is recorded
         lose(jobs[0])
-        again = claimed(id=jobs[0].id)
+        again = claim_oldest(id=jobs[0].id)
         attempt.record(attempt.run_handler(again), actor="worker:w", worker="w")
 
     ours = Job.objects.exclude(campaign_id="")
@@ -112,7 +112,7 @@ def test_no_schedule_is_removed_after_a_failed_read(
 
     submit(SETTLEMENTS)
     small_slices(monkeypatch, 1, 1)
-    jobs = claimed()
+    jobs = claim_oldest()
     attempt.record(attempt.run_handler(jobs), actor="worker:w", worker="w")
 
     assert rows("Settlement") == before

@@ -21,7 +21,7 @@ from jobs.states import ENDED, State
 from tests.support.ledger import last_reason, state_of
 from tests.support.processes import Start
 from tests.support.servers import SandboxApi, wait_until
-from tests.support.working import started, submit, work
+from tests.support.working import claim_order, submit, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TYPE = "EVENT_EXPIRATION"
@@ -38,7 +38,7 @@ def change(**values: int | None) -> None:
     type_settings.set_overrides(TYPE, Overrides(**values), actor="user:ann", reason="their server is small")
 
 
-def ended(job: Job) -> bool:
+def has_ended(job: Job) -> bool:
     return state_of(job) in ENDED
 
 
@@ -48,7 +48,7 @@ def test_a_change_reaches_a_worker_that_runs(start: Start, sandbox: SandboxApi, 
     start("rqworker", QUEUE_RETRY_BACKOFF_MS="20", API_CIRCUIT_BREAKER_THRESHOLD="1000")
     start("rqscheduler")
     (before,) = submit(1)
-    wait_until(lambda: ended(before), what="the job is a dead letter")
+    wait_until(lambda: has_ended(before), what="the job is a dead letter")
     change(max_attempts=1)
     reasons = [last_reason(before)]
     wait_until(lambda: "of 1:" in dead_letter(reasons), within_s=30, what="the worker counts to 1")
@@ -62,7 +62,7 @@ def test_a_change_reaches_a_worker_that_runs(start: Start, sandbox: SandboxApi, 
 def dead_letter(reasons: list[str]) -> str:
     """Submit a job that fails, and return the reason why it is a dead letter."""
     (job,) = submit(1, campaign_id=f"campaign-{100 + len(reasons)}")
-    wait_until(lambda: ended(job), what="the job is a dead letter")
+    wait_until(lambda: has_ended(job), what="the job is a dead letter")
     reasons.append(last_reason(job))
     return reasons[-1]
 
@@ -72,7 +72,7 @@ def test_a_time_limit_ends_what_takes_longer(start: Start, sandbox: SandboxApi, 
     change(timeout_s=1, max_attempts=1)
     start("rqworker")
     (job,) = submit(1)
-    wait_until(lambda: ended(job), what="it was ended")
+    wait_until(lambda: has_ended(job), what="it was ended")
 
     assert "ran longer than its limit of 1 s" in last_reason(job)
 
@@ -91,7 +91,7 @@ def test_no_more_jobs_of_a_type_run_than_its_limit(start: Start, sandbox: Sandbo
         leased = Job.objects.filter(type=TYPE, state=State.RUNNING, lease_until__gt=timezone.now())
         running = leased.count()
         most = max(most, running)
-        if not after and all(map(ended, others)):
+        if not after and all(map(has_ended, others)):
             after = Job.objects.filter(type=TYPE, state__in=ENDED).count() + 1
         if Job.objects.filter(type=TYPE, state__in=ENDED).count() > 5:
             killed.process.kill()
@@ -115,7 +115,7 @@ def test_campaigns_take_turns_within_a_limit(sandbox: SandboxApi, redis: Redis) 
     assert depth.waiting == len(busy)
     assert 0 < depth.limited <= depth.waiting
     work(redis)
-    place = started([*busy, single]).index(str(single.pk))
+    place = claim_order([*busy, single]).index(str(single.pk))
     assert place <= FAIR_SHARE + 1
     assert depths.read(redis)["normal"].waiting == 0
     assert not redis.smembers(keys.ASIDE)

@@ -12,7 +12,7 @@ from jobs.main_api.client import main_api
 from jobs.models import Job
 from jobs.states import State
 from tests.support.answers import REFUSED, UNCLEAR
-from tests.support.effects import answered, effect_job, run, unknown_outcome
+from tests.support.effects import effect_job, run, run_with_reply, unknown_outcome
 from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,7 +46,7 @@ def test_only_jobs_that_have_not_begun_can_be_cancelled(sandbox: SandboxApi, pol
     """What may have been applied is discarded explicitly; the API answers 409 to cancel."""
     settings.SCHEDULER_API_TOKENS = {"secret": "tests"}
     with unknown_outcome(settings, policy):
-        job = answered(sandbox, UNCLEAR["HTTP 503"])
+        job = run_with_reply(sandbox, UNCLEAR["HTTP 503"])
 
     def post(verb: str) -> Any:
         path, headers = f"/api/jobs/{job.pk}/{verb}", {"authorization": "Bearer secret"}
@@ -71,7 +71,7 @@ def test_waiting_jobs_cannot_be_discarded(sandbox: SandboxApi) -> None:
 
 def test_a_dead_letter_cannot_be_cancelled(sandbox: SandboxApi) -> None:
     """Not even a clearly refused one: it has begun."""
-    job = answered(sandbox, REFUSED["HTTP 413"])
+    job = run_with_reply(sandbox, REFUSED["HTTP 413"])
 
     assert service.cancel([job], actor="t", reason="r").skipped == {"DEAD": 1}
     assert service.discard([job], actor="t", reason="r").done == [job]
@@ -85,9 +85,9 @@ def page(admin_client: Client) -> Callable[[str], str]:
 
 def test_jobs_that_may_have_been_applied_are_marked(sandbox: SandboxApi, page: Callable[[str], str]) -> None:
     """On the job's page, in the list, the export and the API; those clearly refused are not."""
-    unknown, known = answered(sandbox, UNCLEAR["HTTP 503"]), None
+    unknown, known = run_with_reply(sandbox, UNCLEAR["HTTP 503"]), None
     sandbox.reset()
-    known = answered(sandbox, REFUSED["HTTP 413"])
+    known = run_with_reply(sandbox, REFUSED["HTTP 413"])
     said = [page(f"/admin/jobs/job/{job.pk}/change/") for job in (unknown, known)]
     rows = {row["id"]: row for row in json.loads(page("/admin/jobs/job/export/json/"))} if known else {}
 

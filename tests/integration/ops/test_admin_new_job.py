@@ -188,7 +188,7 @@ def test_every_type_can_be_submitted_by_its_form(admin_client: Client, redis: Re
         assert admin_client.get(f"{ADD}?type={name}").status_code == 200
 
 
-def exported(client: Client, kind: str, query: str = "") -> Any:
+def export(client: Client, kind: str, query: str = "") -> Any:
     """The file's text."""
     answer = client.get(f"{JOBS}export/{kind}/{query}")
     assert answer.status_code == 200
@@ -200,14 +200,14 @@ def test_the_export_matches_the_list(client: Client, redis: Redis) -> None:
     some(3, campaign="=cmd()")
     some(2, campaign="c-2")
     operator = member(client, "Operator")
-    rows = list(csv.DictReader(io.StringIO(exported(operator, "csv", "?campaign_id__exact=%3Dcmd()").lstrip("\ufeff"))))
-    jobs = json.loads(exported(operator, "json", "?campaign_id__exact=c-2"))
+    rows = list(csv.DictReader(io.StringIO(export(operator, "csv", "?campaign_id__exact=%3Dcmd()").lstrip("\ufeff"))))
+    jobs = json.loads(export(operator, "json", "?campaign_id__exact=c-2"))
 
     assert [row["campaign_id"] for row in rows] == ["'=cmd()"] * 3
     assert [job["campaign_id"] for job in jobs] == ["c-2"] * 2
     assert datetime.fromisoformat(jobs[0]["due_at"]).tzinfo is not None
-    assert json.loads(exported(operator, "json", "?state=DEAD")) == []
-    assert exported(operator, "json", "?q=export%2Fjson%2F+export/json/")
+    assert json.loads(export(operator, "json", "?state=DEAD")) == []
+    assert export(operator, "json", "?q=export%2Fjson%2F+export/json/")
     assert OperatorAction.objects.latest("pk").link == f"{JOBS}?q=export%2Fjson%2F+export/json/"
     assert set(OperatorAction.objects.values_list("actor", "verb")) == {("user:bob", "exported")}
 

@@ -51,7 +51,7 @@ def page_after(client: Client, redis: Redis) -> tuple[Any, str]:
     return page.context["advance"], page.content.decode()
 
 
-def advanced(client: Client, redis: Redis, form: dict[str, str]) -> tuple[Any, str]:
+def press_advance(client: Client, redis: Redis, form: dict[str, str]) -> tuple[Any, str]:
     """Press the button, and let all jobs run."""
     answer = client.post(BUTTON, {**form, "reason": "the party rests"})
     assert "/admin/jobs/job/" in answer["Location"]
@@ -63,7 +63,7 @@ def test_it_comes_out_as_was_said(operator: Client, redis: Redis, sandbox: Sandb
     """Whatever is due in eight hours, and the events; to exactly that time, by whom and why, once."""
     sandbox.control("POST", "dialect", {"points": points})
     form = form_of(operator)
-    advance, text = advanced(operator, redis, form)
+    advance, text = press_advance(operator, redis, form)
 
     assert (advance.phase[0], advance.reason) == ("Done", "the party rests")
     assert advance.row.to_time == form["to"] == sandbox.world()["campaigns"][CAMPAIGN]["currentWorldTime"]
@@ -117,7 +117,7 @@ def test_what_is_gone_meanwhile_is_named(operator: Client, redis: Redis, sandbox
 
 
 def test_a_failed_job_is_named(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
-    advance, _ = advanced(operator, redis, form_of(operator))
+    advance, _ = press_advance(operator, redis, form_of(operator))
     Job.objects.filter(subject__startswith=f"{MARKET}:", request_id=advance.row.request_id).update(
         state=State.DEAD, result=None, error="the market is on fire"
     )
@@ -132,7 +132,7 @@ def test_time_that_moved_further_is_named(operator: Client, redis: Redis, sandbo
     """Before the advance's jobs ran, which then applied more."""
     for kind in ("SETTLEMENT_GROWTH", "STRUCTURE_MAINTENANCE"):
         pauses.pause("type", kind, actor="user:ann", reason="wait")
-    advance, text = advanced(operator, redis, form_of(operator))
+    advance, text = press_advance(operator, redis, form_of(operator))
     assert advance.report is None
     assert "once all jobs have ended" in text
     further = "1001-06-03T12:00:00.000Z"
@@ -152,7 +152,7 @@ def test_an_effect_on_the_way_is_named(operator: Client, redis: Redis, sandbox: 
     """What it changes was not known; while the world waits for it nothing is compared."""
     plant(sandbox, "feud", "settlement", TOWN, population=40)
     submit_at("1001-06-01T16:00:00Z", "feud")
-    waiting, text = advanced(operator, redis, form_of(operator))
+    waiting, text = press_advance(operator, redis, form_of(operator))
     assert (waiting.phase[0], waiting.report) == ("Waiting at a stop", None)
     assert "the world has passed its stops" in text
     go_on(redis, sandbox)

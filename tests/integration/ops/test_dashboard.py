@@ -36,7 +36,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/admin/"
 
 
-def claimed(campaign: str, *, late: timedelta = timedelta(0)) -> Job:
+def claim_late(campaign: str, *, late: timedelta = timedelta(0)) -> Job:
     """A job that runs, and started `late` after it was due."""
     due = timezone.now() - late
     job, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id=campaign, payload={}, due_at=due), actor="user:ann")
@@ -45,7 +45,7 @@ def claimed(campaign: str, *, late: timedelta = timedelta(0)) -> Job:
     return job
 
 
-def ended(job: Job, to: State, error: str = "") -> None:
+def end(job: Job, to: State, error: str = "") -> None:
     """The attempt ends."""
     failure = fingerprint_of(error, "") if to is State.DEAD else None
     ending = Ending(job, Outcome(to, error or "done"), error=error, duration_ms=40.0, failure=failure)
@@ -54,9 +54,9 @@ def ended(job: Job, to: State, error: str = "") -> None:
 
 def test_every_number_matches_its_list(admin_client: Client, redis: Redis) -> None:
     """Attempts by outcome, waiting and running jobs, failures, next runs, recent actions."""
-    ended(claimed("c-1"), State.SUCCEEDED)
-    ended(claimed("c-2"), State.DEAD, "NotFound: event-1 is gone")
-    running = claimed("c-3")
+    end(claim_late("c-1"), State.SUCCEEDED)
+    end(claim_late("c-2"), State.DEAD, "NotFound: event-1 is gone")
+    running = claim_late("c-3")
     waiting, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-4", payload={}), actor="user:ann")
     service.cancel([waiting], actor="user:ann", reason="not needed")
 
@@ -78,23 +78,23 @@ def test_every_number_matches_its_list(admin_client: Client, redis: Redis) -> No
 def test_finished_and_failed_counts_link_to_their_jobs(admin_client: Client, redis: Redis) -> None:
     """Tiles and table; a job that is retried has not finished, and is found by its move."""
     for campaign, to in (("c-1", State.SUCCEEDED), ("c-2", State.SUCCEEDED), ("c-3", State.DEAD)):
-        ended(claimed(campaign), to, "NotFound: gone" if to is State.DEAD else "")
-    again = Ending(claimed("c-4"), Outcome(State.RETRYING, "HTTP 500", due_at=timezone.now() + timedelta(minutes=1)))
+        end(claim_late(campaign), to, "NotFound: gone" if to is State.DEAD else "")
+    again = Ending(claim_late("c-4"), Outcome(State.RETRYING, "HTTP 500", due_at=timezone.now() + timedelta(minutes=1)))
     ledger.cycle([again], [], actor="worker:w-1", worker="w-1", now=timezone.now())
     page = admin_client.get(PAGE)
     tiles = {tile["name"]: tile for tile in page.context["tiles"]}
     counts = [one for row in page.context["rows"] for one in row["counts"]]
 
     assert tiles["Attempts/min"]["says"] == "3 jobs finished in the last hour"
-    assert listed(admin_client, tiles["Attempts/min"]["link"]) == 3
+    assert count_listed(admin_client, tiles["Attempts/min"]["link"]) == 3
     assert tiles["Failed attempts"]["value"] == "2"
-    assert (tiles["Failing"]["value"], listed(admin_client, tiles["Failing"]["link"])) == ("1", 1)
-    assert listed(admin_client, tiles["Failed attempts"]["link"]) == 2
+    assert (tiles["Failing"]["value"], count_listed(admin_client, tiles["Failing"]["link"])) == ("1", 1)
+    assert count_listed(admin_client, tiles["Failed attempts"]["link"]) == 2
     assert sum(n for n, _ in counts) == 4
-    assert all(listed(admin_client, link) == n for n, link in counts)
+    assert all(count_listed(admin_client, link) == n for n, link in counts)
 
 
-def listed(client: Client, link: str) -> int:
+def count_listed(client: Client, link: str) -> int:
     """How many rows the page holds that a number leads to."""
     context = client.get(link).context
     return len(context["cl"].result_list if "cl" in context else context["page"].lines)
@@ -104,7 +104,7 @@ def test_start_delays_are_compared_with_the_objective(redis: Redis) -> None:
     """Of 20 starts one was 3 s late: 95% on time, and the maximum is exact."""
     for number in range(20):
         late = timedelta(seconds=3) if number == 0 else timedelta(0)
-        ended(claimed(f"c-{number}", late=late), State.SUCCEEDED)
+        end(claim_late(f"c-{number}", late=late), State.SUCCEEDED)
 
     sums = sum_up(read_periods(RANGES["15m"], timezone.now()))
 
@@ -138,7 +138,7 @@ def test_a_range_includes_its_beginning(redis: Redis, key: str) -> None:
 def test_the_breaker_tile_counts_the_jobs_that_it_blocks(admin_client: Client, redis: Redis) -> None:
     """State, last error, and waiting jobs."""
     wait = CircuitOpen(timezone.now() + timedelta(minutes=1))
-    ending = attempt.ending_of(claimed("c-1"), wait, 0.1, now=timezone.now())
+    ending = attempt.ending_of(claim_late("c-1"), wait, 0.1, now=timezone.now())
     ledger.cycle([ending], [], actor="worker:w-1", worker="w-1", now=timezone.now())
     for _ in range(5):
         main_api().breaker.record_fault(OSError("connection refused"), probe=False)
@@ -217,8 +217,8 @@ def test_the_page_does_not_wait_for_checks(redis: Redis) -> None:
 
 def test_the_page_takes_few_queries(client: Client, redis: Redis) -> None:
     """For a person with permissions of groups: 23, and one on PostgreSQL that makes them one snapshot."""
-    ended(claimed("c-2"), State.DEAD, "NotFound: event-1 is gone")
-    claimed("c-3")
+    end(claim_late("c-2"), State.DEAD, "NotFound: event-1 is gone")
+    claim_late("c-3")
     submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-4", payload={}), actor="user:ann")
     operator = member(client, "Operator")
     with count_queries() as queries:
@@ -248,9 +248,9 @@ def test_folded_outcomes_draw_the_same_graphs(redis: Redis) -> None:
 
 def test_the_table_s_numbers_link_to_the_jobs_they_count(admin_client: Client, redis: Redis) -> None:
     """The list behind a number has just those jobs."""
-    ended(claimed("c-1"), State.SUCCEEDED)
-    ended(claimed("c-2"), State.SUCCEEDED)
-    ended(claimed("c-3"), State.SKIPPED)
+    end(claim_late("c-1"), State.SUCCEEDED)
+    end(claim_late("c-2"), State.SUCCEEDED)
+    end(claim_late("c-3"), State.SKIPPED)
     rows = admin_client.get(PAGE).context["rows"]
     counted = [(n, link) for row in rows for n, link in row["counts"] if n]
     listed = [(n, len(admin_client.get(link).context["cl"].result_list)) for n, link in counted]
@@ -288,15 +288,15 @@ def test_waits_are_no_failures(admin_client: Client, redis: Redis) -> None:
     kinds = (CircuitOpen(timezone.now()), CircuitOpen(timezone.now()), NoPermit("no room", timezone.now()))
     for number, wait in enumerate((*kinds, Outage("Redis is away"))):
         ledger.cycle(
-            [attempt.ending_of(claimed(f"c-{number}"), wait, 0.1, now=timezone.now())],
+            [attempt.ending_of(claim_late(f"c-{number}"), wait, 0.1, now=timezone.now())],
             [],
             actor="worker:w-1",
             worker="w-1",
             now=timezone.now(),
         )
-    ended(claimed("c-9"), State.SUCCEEDED)
+    end(claim_late("c-9"), State.SUCCEEDED)
     for number in range(3):
-        late = attempt.ending_of(claimed(f"c-{number + 10}"), NotBegun("handed back"), 0.0, now=timezone.now())
+        late = attempt.ending_of(claim_late(f"c-{number + 10}"), NotBegun("handed back"), 0.0, now=timezone.now())
         ledger.cycle([late], [], actor="worker:w-1", worker="w-1", now=timezone.now())
     page = admin_client.get(PAGE)
     tiles = {tile["name"]: tile for tile in page.context["tiles"]}
@@ -304,15 +304,15 @@ def test_waits_are_no_failures(admin_client: Client, redis: Redis) -> None:
 
     assert page.context["sums"].jobs == 1
     assert tiles["Handed back"]["value"] == "3"
-    assert listed(admin_client, tiles["Handed back"]["link"]) == 3
+    assert count_listed(admin_client, tiles["Handed back"]["link"]) == 3
     assert (tiles["Failed attempts"]["value"], tiles["Failed attempts"]["says"]) == ("0", "0.0% of attempts")
     assert tiles["Had to wait"]["value"] == "4"
     assert "the circuit breaker (2)" in tiles["Had to wait"]["says"]
-    assert listed(admin_client, tiles["Had to wait"]["link"]) == 4
+    assert count_listed(admin_client, tiles["Had to wait"]["link"]) == 4
     assert (tiles["Have to wait"]["value"], tiles["Failing"]["value"]) == ("4", "0")
     assert "2 for the circuit breaker" in tiles["Have to wait"]["says"]
-    assert listed(admin_client, tiles["Have to wait"]["link"]) == 4
-    assert listed(admin_client, "/admin/jobs/job/?state=RETRYING&waits=BREAKER") == 2
-    assert listed(admin_client, tiles["Failed attempts"]["link"]) == 0
+    assert count_listed(admin_client, tiles["Have to wait"]["link"]) == 4
+    assert count_listed(admin_client, "/admin/jobs/job/?state=RETRYING&waits=BREAKER") == 2
+    assert count_listed(admin_client, tiles["Failed attempts"]["link"]) == 0
     assert [n for n, _ in row["counts"]] == [1, 0, 0, 0, 4, 3]
     assert [one["name"] for one in page.context["chart"]["outcomes"]][-2:] == ["had to wait", "handed back"]

@@ -17,7 +17,16 @@ from jobs.world.clock import WorldTime
 from ops.reads.event_questions import describe
 from tests.support.campaigns import campaign
 from tests.support.effects import run
-from tests.support.events import AT, CAMPAIGN, EVENT, ask_operator, executed, plant_effects, set_policy, trigger_job
+from tests.support.events import (
+    AT,
+    CAMPAIGN,
+    EVENT,
+    ask_operator,
+    executions,
+    plant_effects,
+    set_policy,
+    trigger_job,
+)
 from tests.support.people import member
 from tests.support.servers import SandboxApi
 
@@ -130,7 +139,7 @@ def test_an_operator_answers_on_the_jobs_page(operator: Client, sandbox: Sandbox
     page = text_of(operator, page_of(waiting))
     assert f"<b>{answer.capitalize()}</b>, by olga: they are there" in page
     assert "Yes, trigger" not in page
-    assert len(executed(sandbox)) == (2 if answer == "yes" else 0)
+    assert len(executions(sandbox)) == (2 if answer == "yes" else 0)
 
 
 def test_open_questions_are_listed_and_counted(operator: Client, waiting: Job) -> None:
@@ -227,7 +236,7 @@ def test_an_operator_says_that_an_effect_was_executed(operator: Client, sandbox:
     operator.post(SETTLE, data)
 
     assert run(job).state == State.SUCCEEDED
-    assert executed(sandbox) == [first, second]
+    assert executions(sandbox) == [first, second]
     action = OperatorAction.objects.get(verb="settled")
     assert (action.reason, action.changes) == ("seen in the main API", {"outcome": ["unknown", "executed"]})
     assert "counted as executed by olga" in text_of(operator, page_of(job))

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PER_PAGE = 25
 
 
-def listed(client: Client, where: str) -> list[str]:
+def list_ids(client: Client, where: str) -> list[str]:
     return [str(job.pk) for job in client.get(JOBS + where).context["cl"].result_list]
 
 
@@ -57,8 +57,8 @@ def test_other_lists_and_searches_stay_newest_first(admin_client: Client, redis:
     jobs = some(4)
     shuffle(jobs)
 
-    assert listed(admin_client, "") == [str(job.pk) for job in reversed(jobs)]
-    assert listed(admin_client, "?state=SCHEDULED&q=test") == [str(job.pk) for job in reversed(jobs)]
+    assert list_ids(admin_client, "") == [str(job.pk) for job in reversed(jobs)]
+    assert list_ids(admin_client, "?state=SCHEDULED&q=test") == [str(job.pk) for job in reversed(jobs)]
 
 
 def test_a_filter_is_looked_for_in_order_of_due_times(
@@ -78,7 +78,7 @@ def test_a_filter_is_looked_for_in_order_of_due_times(
 
     assert seen == wanted
     assert pages >= 3
-    assert listed(admin_client, "?state=SCHEDULED&due_at_from=2150-01-01T00:00Z") == []
+    assert list_ids(admin_client, "?state=SCHEDULED&due_at_from=2150-01-01T00:00Z") == []
 
 
 @pytest.mark.parametrize("before", ["x", "~", "0001-01-01T00:00+14:00~", "2026-01-01~x", "9999-12-31T23:59-14:00"])

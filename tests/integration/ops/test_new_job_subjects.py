@@ -62,7 +62,7 @@ def main_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     subjects.kept.clear()
 
 
-def offered(client: Client, field: str, text: str = "", campaign_id: str = "c-1") -> list[tuple[str, str]]:
+def options(client: Client, field: str, text: str = "", campaign_id: str = "c-1") -> list[tuple[str, str]]:
     """The pick list of a field."""
     answer = client.get(KNOWN, {"field": field, "campaign_id": campaign_id, field: text})
     assert answer.status_code == 200
@@ -80,15 +80,15 @@ def test_known_things_are_offered_by_name(admin_client: Client, redis: Redis, ma
     effect = {"effectId": "f-1", "executeAt": "2026-01-01T00:00:00Z"}
     job, _ = service.submit(Submission(type="DEFERRED_EFFECT", campaign_id="c-1", payload=effect), actor="test")
     Job.objects.filter(pk=job.pk).update(result={"entity": "Plague"})
-    away = offered(admin_client, "eventId")
+    away = options(admin_client, "eventId")
     main_api(Answers())
 
-    assert offered(admin_client, "settlementId") == [("s-2", "Ashford"), ("s-1", "Riverton")]
-    assert offered(admin_client, "settlementId", "river", "Northmarch") == [("s-1", "Riverton")]
-    assert offered(admin_client, "structureId") == [("t-1", "Forge")]
-    assert offered(admin_client, "effectId") == [("f-1", "Plague")]
-    assert (away, offered(admin_client, "eventId")) == ([], [("e-1", "The long winter")])
-    assert offered(admin_client, "settlementId", campaign_id="nowhere") == []
+    assert options(admin_client, "settlementId") == [("s-2", "Ashford"), ("s-1", "Riverton")]
+    assert options(admin_client, "settlementId", "river", "Northmarch") == [("s-1", "Riverton")]
+    assert options(admin_client, "structureId") == [("t-1", "Forge")]
+    assert options(admin_client, "effectId") == [("f-1", "Plague")]
+    assert (away, options(admin_client, "eventId")) == ([], [("e-1", "The long winter")])
+    assert options(admin_client, "settlementId", campaign_id="nowhere") == []
     page = admin_client.get(f"{ADD}?type=SETTLEMENT_GROWTH").content.decode()
     assert 'list="known-settlementId"' in page
     assert '<datalist id="known-settlementId"' in page

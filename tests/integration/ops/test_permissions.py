@@ -49,12 +49,12 @@ def a_world() -> dict[str, Any]:
     return {"job": str(jobs[1].pk), "task": str(CronTask.objects.order_by("pk")[0].pk)}
 
 
-def closed(known: dict[str, Any]) -> list[str]:
+def closed_addresses(known: dict[str, Any]) -> list[str]:
     """The addresses that are not for everybody."""
     return sorted(set(addresses(known)) - {reverse(f"admin:{name}") for name in ("login", "logout", "jsi18n")})
 
 
-def everything() -> dict[str, list[Any]]:
+def all_rows() -> dict[str, list[Any]]:
     """All rows of all tables, but those that looking writes."""
     return {
         model._meta.label_lower: list(model._base_manager.order_by("pk").values())
@@ -69,20 +69,20 @@ def test_no_post_of_a_viewer_changes_anything(client: Client, redis: Redis, data
     known = a_world()
     viewer = member(client, "Viewer")
     targets = sorted(set(addresses(known)) - {reverse("admin:logout"), reverse("admin:password_change")})
-    before, keys = everything(), {*redis.keys("*"), *WRITTEN_BY_ANY_REQUEST}
+    before, keys = all_rows(), {*redis.keys("*"), *WRITTEN_BY_ANY_REQUEST}
     for address in targets:
         for verb in VERBS if address == JOBS else ("run_now",):
             sent = {**data, "action": verb, "resume": "campaign:c", "pause": "1", "what": "queue:high"}
             assert viewer.post(address, sent).status_code < 500, address
 
     assert len(targets) > 40
-    assert {name: rows for name, rows in everything().items() if rows != before[name]} == {}
+    assert {name: rows for name, rows in all_rows().items() if rows != before[name]} == {}
     assert {*redis.keys("*"), *WRITTEN_BY_ANY_REQUEST} == keys
 
 
 def test_visitors_are_sent_to_the_login(client: Client, redis: Redis) -> None:
     """From every address, or it is refused."""
-    for address in closed(a_world()):
+    for address in closed_addresses(a_world()):
         assert client.get(address).status_code in (302, 401, 403, 404), address
 
 
@@ -97,7 +97,7 @@ _TAG: Final = re.compile(r"""<(/?)(a|form|button|input)\b((?:[^>"']++|"[^"]*+"|'
 _ATTRIBUTE: Final = re.compile(r"""([^\s"'=/]+)(?:=(?:"([^"]*)"|'([^']*)'))?""")
 
 
-def seen_on(page: str) -> tuple[set[str], set[str]]:
+def links_and_forms(page: str) -> tuple[set[str], set[str]]:
     """The links of a page, and its forms that change something by a button of their own."""
     links, forms, form = set[str](), set[str](), ""
     for closes, tag, attributes in _TAG.findall(page):
@@ -134,12 +134,12 @@ def test_every_link_shown_can_be_followed(client: Client, redis: Redis, group: s
         answer = somebody.get(address, follow=True)
         assert answer.status_code == 200, f"{address} answers {answer.status_code}"
         if "html" in answer.get("Content-Type", ""):
-            links, acting = seen_on(answer.content.decode())
+            links, acting = links_and_forms(answer.content.decode())
             path = answer.wsgi_request.path
             left += sorted(link if link.startswith("/") else f"{path}{link}" for link in links)
             forms |= {f"{path} {form}" for form in acting if "logout" not in form}
 
-    for address in closed(known):
+    for address in closed_addresses(known):
         if shape_for(address) not in seen:
             assert somebody.get(address).status_code in (200, 302, 403, 404, 405), address
 

@@ -14,9 +14,9 @@ from monitoring.alerting.channels import CHANNELS
 from monitoring.models import Alert, AlertHandler, Delivery
 from ops.reads.verdict import KEPT_S
 from tests.support.addresses import addresses
-from tests.support.full_world import fill, stored
+from tests.support.full_world import fill, stored_texts
 from tests.support.people import member
-from tests.support.pseudo_language import brackets, untranslated
+from tests.support.pseudo_language import brackets, find_untranslated
 from tests.support.servers import SandboxApi
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
@@ -51,7 +51,7 @@ def pages() -> Iterator[str]:
 def test_every_text_on_every_page_is_translated(client: Client, redis: Redis, sandbox: SandboxApi) -> None:
     olga = member(client, "Administrator", name="olga")
     fill(olga, redis, sandbox)
-    data = stored(sandbox)
+    data = stored_texts(sandbox)
     found: dict[str, list[str]] = defaultdict(list)
     seen = 0
     time.sleep(KEPT_S)  # the banner keeps its last verdict so long, in the language of then
@@ -60,7 +60,7 @@ def test_every_text_on_every_page_is_translated(client: Client, redis: Redis, sa
             answer = olga.get(page)
             if answer.status_code == 200 and "html" in answer.get("Content-Type", ""):
                 seen += 1
-                for text in untranslated(answer.content.decode(), data):
+                for text in find_untranslated(answer.content.decode(), data):
                     found[text].append(page)
 
     assert found == {}

@@ -76,7 +76,7 @@ def read_alert() -> Any:
     return Alert.objects.values("acknowledged_at", "acknowledged_by", "resolved_at", "resolved_by").get()
 
 
-def forced() -> str:
+def forced_state() -> str:
     seen = control.breaker().snapshot().forced
     return seen.state if seen else ""
 
@@ -106,9 +106,9 @@ CAN: Final = {
     ),
     "cron disable": Row(lambda: cron_tasks.disable(task(), until=UNTIL, reason="a feast", **ANN), cron_state),
     "cron edit": Row(lambda: edit_task(expression="0 5 * * *", time_zone="Europe/Berlin"), cron_state),
-    "breaker forced": Row(lambda: control.set_breaker("open", **ANN), forced),
+    "breaker forced": Row(lambda: control.set_breaker("open", **ANN), forced_state),
     "breaker automatic": Row(
-        lambda: control.set_breaker("automatic", **ANN), forced, lambda: control.set_breaker("open", **ANN)
+        lambda: control.set_breaker("automatic", **ANN), forced_state, lambda: control.set_breaker("open", **ANN)
     ),
     "main API limits": Row(
         lambda: main_api_limits.set_limits(Limits(5, 10), **ANN),
@@ -129,29 +129,29 @@ CAN: Final = {
     "alert resolved": Row(
         lambda: store.resolve([alert()], **ANN), read_alert, lambda: store.acknowledge([alert()], **ANN)
     ),
-    "world clock paused": Row(lambda: world_clocks.pause("c-1", **ANN), clock_state, clocks.running),
+    "world clock paused": Row(lambda: world_clocks.pause("c-1", **ANN), clock_state, clocks.start_running),
     "world clock of a campaign with a long ID paused": Row(
         lambda: world_clocks.pause(LONG, **ANN),
         lambda: clocks.of(LONG).state,
-        lambda: [clocks.running(LONG), clocks.running(f"{LONG[:-1]}d")],
+        lambda: [clocks.start_running(LONG), clocks.start_running(f"{LONG[:-1]}d")],
     ),
     "world clock of a campaign with a long ID set": Row(
         lambda: world_clocks.configure(LONG, clocks.settings(step=90), **ANN),
         lambda: Settings.of(clocks.of(LONG)),
-        lambda: [clocks.running(LONG), clocks.running(f"{LONG[:-1]}d")],
+        lambda: [clocks.start_running(LONG), clocks.start_running(f"{LONG[:-1]}d")],
     ),
     "world clock set": Row(
         lambda: world_clocks.configure(
             "c-1", clocks.settings(rate=Decimal("0.5"), step=90, quiet_hours="22:00-06:00"), **ANN
         ),
         clock_state,
-        clocks.running,
+        clocks.start_running,
     ),
 }
 CANNOT: Final[dict[str, Callable[[], Any]]] = {
     "cron task deleted": lambda: cron_tasks.record_deletion(task(), **ANN),
-    "world clock started": clocks.running,
-    "world clock stopped": lambda: [clocks.running(), world_clocks.stop("c-1", **ANN)],
+    "world clock started": clocks.start_running,
+    "world clock stopped": lambda: [clocks.start_running(), world_clocks.stop("c-1", **ANN)],
     "failure reopened": lambda: [failures.acknowledge(failure(), **ANN), failures.reopen(failure(), **ANN)],
 }
 
@@ -329,7 +329,7 @@ def test_a_former_setting_that_is_not_valid_any_more_is_refused(admin_client: Cl
 )
 def test_each_page_offers_it_at_once(address: str, form: dict[str, str], admin_client: Client, redis: Redis) -> None:
     """Beside the message that says what was done."""
-    clocks.running()
+    clocks.start_running()
     known = {"task": task().pk, "failure": failure().pk, "alert": alert().pk}
     filled = {name: value.format(**known) for name, value in form.items()}
 

@@ -19,7 +19,7 @@ from jobs.world_clocks import ticker
 from tests.support import world_clocks
 from tests.support.campaigns import PAGE, READING, campaign, text_of
 from tests.support.people import JOBS, member
-from tests.support.world_clocks import due, last_job, running
+from tests.support.world_clocks import due, last_job, start_running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CLOCK = f"{PAGE}c-1/world-clock/"
@@ -120,7 +120,7 @@ def test_the_preview_speaks_of_the_campaign_s_own_days(client: Client, alive: Re
 
 def test_an_operator_pauses_all_clocks_from_any_page(client: Client, alive: Redis) -> None:
     """The strip names them, with their rates; a step that has not begun is cancelled, and the page says so."""
-    clock, _ = running(), [running(f"c-{n}") for n in (2, 3, 4)]
+    clock, _ = start_running(), [start_running(f"c-{n}") for n in (2, 3, 4)]
     ticker.fire_due(due(clock))
     step = last_job()
     operator = member(client, "Operator")
@@ -143,7 +143,7 @@ def test_an_operator_pauses_all_clocks_from_any_page(client: Client, alive: Redi
 
 def test_an_operator_pauses_and_resumes_but_sets_and_starts_nothing(client: Client, alive: Redis) -> None:
     """An operator sees what the clock does, without a form."""
-    running()
+    start_running()
     WorldClock.objects.update(actor="user:ann", reason="game")
     operator = member(client, "Operator")
     page = text(operator.get(CLOCK))
@@ -168,7 +168,7 @@ def test_an_operator_pauses_and_resumes_but_sets_and_starts_nothing(client: Clie
 
 def test_a_viewer_sees_clocks_without_buttons(viewer: Client) -> None:
     """And the server refuses their posts."""
-    running()
+    start_running()
     page, clock = text(viewer.get(ALL)), text(viewer.get(CLOCK))
     refused = [viewer.post(address, {"verb": "pause"}).status_code for address in (f"{ALL}pause-all/", ACT, CLOCK)]
 
@@ -181,12 +181,12 @@ def test_a_viewer_sees_clocks_without_buttons(viewer: Client) -> None:
 
 def test_pages_say_why_a_clock_waits(client: Client, alive: Redis) -> None:
     """The list, the clock's own page, the strip, and the campaign's page that time moves by itself."""
-    clock = running()
+    clock = start_running()
     CampaignClock.objects.filter(pk="c-1").update(is_active=False)
     ticker.fire_due(due(clock))
     operator = member(client, "Operator")
     assert "<b>1 world clock is waiting.</b> Northmarch" in text(operator.get(JOBS))
-    running("c-2")
+    start_running("c-2")
     CampaignClock.objects.create(pk="c-3", name="Old", world_time="1001-06-01T12:00:00.000Z", is_active=False)
     chooser = text(member(Client(), "Administrator", name="eve").get(ALL))
     past = timezone.now() - timedelta(seconds=30)
@@ -217,7 +217,7 @@ def test_a_campaign_on_the_wall_clock_gets_no_clock(client: Client, alive: Redis
 
 
 def test_a_job_s_page_says_that_the_clock_made_it(client: Client, alive: Redis) -> None:
-    ticker.fire_due(due(running()))
+    ticker.fire_due(due(start_running()))
     page = text(member(client, "Operator").get(f"{JOBS}{last_job().pk}/change/"))
 
     assert "created by the campaign's world clock" in page.lower()
@@ -227,7 +227,7 @@ def test_a_job_s_page_says_that_the_clock_made_it(client: Client, alive: Redis) 
 @pytest.mark.parametrize("campaign_id", ["a/b_c d", "x/world-clock/y?#%", "\u00fc_5F"])
 def test_a_campaign_with_any_id_has_a_clock(client: Client, alive: Redis, campaign_id: str) -> None:
     """On its own page, which the list and the audit trail lead to."""
-    running(campaign_id)
+    start_running(campaign_id)
     admin = member(client, "Administrator")
     link = OperatorAction.objects.latest("pk").link
     page, overview = admin.get(link), text(admin.get(ALL))

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from scheduler_project.variables import VARIABLES
-from tests.support.image import COMPOSE, copy_stage, filled_in, variables_of
+from tests.support.image import COMPOSE, copy_stage, fill_in, variables_of
 from tests.support.servers import ROOT
 
 OURS = ("migrate", "web", "worker", "scheduler", "listener", "monitor")
@@ -70,12 +70,12 @@ def test_compose_s_containers_are_restricted(name: str) -> None:
 def test_compose_kills_a_container_ten_seconds_after_its_grace_period(name: str) -> None:
     """Whatever SHUTDOWN_GRACE_SECONDS is: Compose adds up the parts of a duration."""
     service = COMPOSE["services"][name]
-    process = filled_in(service["environment"]["SHUTDOWN_GRACE_SECONDS"], {"SHUTDOWN_GRACE_SECONDS": "90"})
-    container = filled_in(service["stop_grace_period"], {"SHUTDOWN_GRACE_SECONDS": "90"})
+    process = fill_in(service["environment"]["SHUTDOWN_GRACE_SECONDS"], {"SHUTDOWN_GRACE_SECONDS": "90"})
+    container = fill_in(service["stop_grace_period"], {"SHUTDOWN_GRACE_SECONDS": "90"})
     default = next(v.default for v in VARIABLES if v.name == "SHUTDOWN_GRACE_SECONDS")
 
     assert (process, container) == ("90", "90s10s")
-    assert filled_in(service["stop_grace_period"], {}) == f"{default}s10s"
+    assert fill_in(service["stop_grace_period"], {}) == f"{default}s10s"
 
 
 def test_compose_s_stores_have_passwords_and_their_own_networks() -> None:
@@ -92,7 +92,7 @@ def test_compose_s_stores_have_passwords_and_their_own_networks() -> None:
     assert "--maxmemory-policy noeviction" in redis
     assert "--requirepass ${REDIS_PASSWORD}" in redis
     url = services["worker"]["environment"]["REDIS_URL"]
-    assert filled_in(url, {"REDIS_PASSWORD": "secret"}) == "redis://:secret@redis:6379"
+    assert fill_in(url, {"REDIS_PASSWORD": "secret"}) == "redis://:secret@redis:6379"
     assert ":?" in url
     assert {"REDIS_PASSWORD", "POSTGRES_PASSWORD"} <= set(variables)
 
@@ -135,7 +135,7 @@ def test_compose_s_sandbox_is_a_profile() -> None:
 
     text = (ROOT / "docker-compose.yml").read_text()
     variables = variables_of(ROOT / "deploy" / "sandbox.env")
-    services = yaml.safe_load(filled_in(text, variables))["services"]
+    services = yaml.safe_load(fill_in(text, variables))["services"]
 
     assert services["web"]["ports"] == ["127.0.0.1:9266:9266"]  # everybody knows these secrets
     assert services["worker"]["environment"]["API_URL"] == "http://sandbox:9264/graphql"

@@ -52,7 +52,7 @@ def rows_of(state: ProjectState) -> Any:
     return model.objects
 
 
-def known() -> set[str]:
+def index_names() -> set[str]:
     """Names of the table's indexes and constraints."""
     with connection.cursor() as cursor:
         return set(connection.introspection.get_constraints(cursor, "jobs_row"))
@@ -69,13 +69,13 @@ def test_each_operation_can_be_repeated_after_an_interruption(state: ProjectStat
     for _ in range(2):
         after = apply(AddIndexOnline("row", INDEX), state)
         checked = apply(AddConstraintOnline("row", CHECK), after)
-        assert {"row_name", "row_named"} <= known()
+        assert {"row_name", "row_named"} <= index_names()
     with pytest.raises(Exception, match="row_named"), transaction.atomic():
         rows_of(checked).create(name="")
 
     for _ in range(2):
         apply(RemoveIndexOnline("row", "row_name"), after)
-        assert "row_name" not in known()
+        assert "row_name" not in index_names()
 
 
 def test_a_removed_index_is_restored_backwards(state: ProjectState) -> None:
@@ -86,10 +86,10 @@ def test_a_removed_index_is_restored_backwards(state: ProjectState) -> None:
 
     with connection.schema_editor(atomic=False) as editor:
         operation.database_backwards("jobs", editor, gone, after)
-    assert "row_name" in known()
+    assert "row_name" in index_names()
     with connection.schema_editor(atomic=False) as editor:
         AddIndexOnline("row", INDEX).database_backwards("jobs", editor, after, state)
-    assert "row_name" not in known()
+    assert "row_name" not in index_names()
 
 
 def test_rows_are_changed_in_batches(state: ProjectState) -> None:

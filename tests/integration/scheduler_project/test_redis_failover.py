@@ -35,11 +35,11 @@ def pair() -> Iterator[tuple[RedisServer, RedisServer]]:
             servers.append(server)
         first, second = servers
         Redis.from_url(second.url).replicaof("127.0.0.1", first.port)
-        wait_until(lambda: synced(second), what="the replica is in sync")
+        wait_until(lambda: is_synced(second), what="the replica is in sync")
         yield first, second
 
 
-def synced(replica: RedisServer) -> bool:
+def is_synced(replica: RedisServer) -> bool:
     return Redis.from_url(replica.url).info("replication").get("master_link_status") == "up"
 
 
@@ -156,7 +156,7 @@ def test_scripts_drop_a_replaced_master_too(pair: tuple[RedisServer, RedisServer
         switch(first, second)
         client_of_second = Redis.from_url(second.url)
         client_of_second.rpush("rq:queue:normal", "x")
-        wait_until(lambda: synced(first), what="the old master follows")
+        wait_until(lambda: is_synced(first), what="the old master follows")
 
         with pytest.raises(ConnectionLost):
             script.begin(client, queue="normal", fair_share=50, most=10)()

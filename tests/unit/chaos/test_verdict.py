@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.ledgers import Applied, Audited, Client, Commanded, Entry, JobRow, Submitted
-from tests.chaos.logs import unexplained
+from tests.chaos.logs import find_unexplained
 from tests.chaos.verdict import violations
 
 DUE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -156,4 +156,4 @@ def test_unexplained_log_lines_are_found(tmp_path: Path) -> None:
         f"a\n{caused}{trace}django.db.utils.OperationalError: gone\nb\n{trace}KeyError: 'x'\nc\n{trace}KeyError: 'x'\n"
     )
 
-    assert list(unexplained(tmp_path)) == ["worker-1 logged KeyError: 'x' (2 times)"]
+    assert list(find_unexplained(tmp_path)) == ["worker-1 logged KeyError: 'x' (2 times)"]

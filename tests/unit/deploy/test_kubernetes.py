@@ -28,7 +28,7 @@ def documents(*paths: Path) -> list[Manifest]:
 
 
 @cache
-def built(name: str) -> list[Manifest]:
+def build(name: str) -> list[Manifest]:
     """What Kubernetes gets: the base as it stands, an overlay as kubectl builds it."""
     if name == "base":
         listed = yaml.safe_load((FOLDER / "base" / "kustomization.yaml").read_text())["resources"]
@@ -44,7 +44,7 @@ def built(name: str) -> list[Manifest]:
 @pytest.fixture(params=["base", "production"])
 def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
     """The base, and the overlay."""
-    return built(request.param)
+    return build(request.param)
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
@@ -62,7 +62,7 @@ def pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest, Manifest]]:
         yield name, pod, container
 
 
-def selected(manifests: list[Manifest], labels: dict[str, str]) -> set[str]:
+def select(manifests: list[Manifest], labels: dict[str, str]) -> set[str]:
     """The Deployments whose pods have these labels."""
     found = of_kind(manifests, "Deployment")
     return {n for n, d in found.items() if labels.items() <= d["spec"]["template"]["metadata"]["labels"].items()}
@@ -110,7 +110,7 @@ def test_pods_get_documented_variables_only(manifests: list[Manifest]) -> None:
     assert all(isinstance(value, str) for value in config.values())
     assert [port["containerPort"] for port in containers["web"]["ports"]] == [int(config["PORT"])]
     assert service["spec"]["ports"][0]["targetPort"] == containers["web"]["ports"][0]["name"]
-    assert selected(manifests, service["spec"]["selector"]) == {"web"}
+    assert select(manifests, service["spec"]["selector"]) == {"web"}
     web = of_kind(manifests, "Deployment")["web"]["spec"]["template"]["metadata"]
     assert web["annotations"]["prometheus.io/port"] == config["PORT"]
     for name, pod, container in pods(manifests):
@@ -154,15 +154,15 @@ def test_probes_match_the_documentation(manifests: list[Manifest]) -> None:
 def test_selectors_match_pods_of_their_name(manifests: list[Manifest]) -> None:
     """Deployments, budgets, spread and network policies; the autoscaler scales the workers."""
     for name, each in of_kind(manifests, "Deployment").items():
-        assert selected(manifests, each["spec"]["selector"]["matchLabels"]) == {name}
+        assert select(manifests, each["spec"]["selector"]["matchLabels"]) == {name}
         (spread,) = each["spec"]["template"]["spec"]["topologySpreadConstraints"]
-        assert selected(manifests, spread["labelSelector"]["matchLabels"]) == {name}
+        assert select(manifests, spread["labelSelector"]["matchLabels"]) == {name}
     budgets = of_kind(manifests, "PodDisruptionBudget")
     assert set(budgets) == set(PROCESSES)
     for name, each in budgets.items():
-        assert selected(manifests, each["spec"]["selector"]["matchLabels"]) == {name}
+        assert select(manifests, each["spec"]["selector"]["matchLabels"]) == {name}
     policies = [each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"]
-    open_to = {bool(p.get("ingress")): selected(manifests, p["podSelector"]["matchLabels"]) for p in policies}
+    open_to = {bool(p.get("ingress")): select(manifests, p["podSelector"]["matchLabels"]) for p in policies}
     assert open_to == {False: set(PROCESSES), True: {"web"}}
     ((name, scaler),) = of_kind(manifests, "HorizontalPodAutoscaler").items()
     assert name == "worker"
@@ -172,7 +172,7 @@ def test_selectors_match_pods_of_their_name(manifests: list[Manifest]) -> None:
 
 def test_workers_are_scaled_by_a_metric_that_exists() -> None:
     """The adapter's rule makes the autoscaler's metric from metrics of ours."""
-    ((_, scaler),) = of_kind(built("base"), "HorizontalPodAutoscaler").items()
+    ((_, scaler),) = of_kind(build("base"), "HorizontalPodAutoscaler").items()
     (rule,) = yaml.safe_load((FOLDER / "prometheus-adapter.yaml").read_text())["externalRules"]
     exposition = (ROOT / "monitoring" / "exposition.py").read_text()
 
@@ -185,10 +185,10 @@ def test_the_overlay_changes_what_the_base_has() -> None:
     """Its patches, image and replicas exist there."""
     folder = FOLDER / "overlays" / "production"
     overlay = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    names = {(each["kind"], each["metadata"]["name"]) for each in built("base")}
+    names = {(each["kind"], each["metadata"]["name"]) for each in build("base")}
 
     assert [(folder / path).resolve() for path in overlay["resources"]] == [FOLDER / "base"]
     for patch in documents(*(folder / each["path"] for each in overlay["patches"])):
         assert (patch["kind"], patch["metadata"]["name"]) in names
-    assert {each["name"] for each in overlay["images"]} == {c["image"] for _, _, c in pods(built("base"))}
+    assert {each["name"] for each in overlay["images"]} == {c["image"] for _, _, c in pods(build("base"))}
     assert all(("Deployment", each["name"]) in names for each in overlay["replicas"])

@@ -34,7 +34,7 @@ def submission(**changes: Any) -> Submission:
     return Submission(**{"type": "EVENT_EXPIRATION", "campaign_id": "c-1", "payload": {}, **changes})
 
 
-def submitted(**changes: Any) -> Job:
+def submit(**changes: Any) -> Job:
     """A new job."""
     return service.submit(submission(**changes), actor="test")[0]
 
@@ -78,7 +78,7 @@ def submitted(**changes: Any) -> Job:
 def test_bad_input_names_its_field_and_stores_nothing(changes: dict[str, Any], field: str) -> None:
     """The field is in the message."""
     with pytest.raises(InvalidJob) as caught:
-        submitted(**changes)
+        submit(**changes)
 
     assert caught.value.field == field
     assert str(caught.value).startswith(field)
@@ -89,7 +89,7 @@ def test_bad_input_names_its_field_and_stores_nothing(changes: dict[str, Any], f
 @pytest.mark.parametrize("name", sorted(PAYLOADS))
 def test_payloads_survive_json(name: str, redis: Redis) -> None:
     """The handler parses what was submitted."""
-    job = submitted(type=name, payload=PAYLOADS[name])
+    job = submit(type=name, payload=PAYLOADS[name])
     job.refresh_from_db()
 
     assert type_named(name).parse(job.payload) == type_named(name).parse(PAYLOADS[name])
@@ -128,7 +128,7 @@ def test_odd_ids_never_merge_different_work(redis: Redis) -> None:
     due = timezone.now() + timedelta(hours=1)
     odd = [("a|b", "c"), ("a", "b|c"), ("a.b", "c"), ("a", "b.c"), ("", "a|b|c"), ("a b", "c"), ("\u0430", "b|c")]
 
-    jobs = {submitted(campaign_id=campaign, subject=subject, due_at=due).pk for campaign, subject in odd}
+    jobs = {submit(campaign_id=campaign, subject=subject, due_at=due).pk for campaign, subject in odd}
 
     assert len(jobs) == len(odd)
 
@@ -136,8 +136,8 @@ def test_odd_ids_never_merge_different_work(redis: Redis) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_commands_report_what_happened_and_what_did_not(redis: Redis) -> None:
     """Cancel, retry and reschedule count the jobs that moved and name the states of the rest."""
-    waiting = submitted(due_at=timezone.now() + timedelta(hours=1))
-    running = submitted()
+    waiting = submit(due_at=timezone.now() + timedelta(hours=1))
+    running = submit()
     attempt.claim([str(running.id)], worker="w", now=timezone.now())
     jobs = list(Job.objects.filter(id__in=[waiting.id, running.id]))
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from tests.support.pseudo_language import untranslated
+from tests.support.pseudo_language import find_untranslated
 from tests.support.servers import ROOT
 
 FOLDERS: Final = ("templates", "ops/templates", "monitoring/templates")
@@ -22,7 +22,7 @@ FILTERED: Final = re.compile(r"""\|(?:default|default_if_none):["'](?!ops-)[^"']
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_text_of_a_template_is_translated(path: Path) -> None:
     source = path.read_text()
-    found = untranslated(UNSEEN.sub("", TRANSLATED.sub("⟦⟧", source)), NO_TEXT)
+    found = find_untranslated(UNSEEN.sub("", TRANSLATED.sub("⟦⟧", source)), NO_TEXT)
 
     assert found + FILTERED.findall(source) == []
 

@@ -11,7 +11,7 @@ from sandbox.console import STATUS_EVERY_S, Quiet
 MOVED = "2026-01-01 [info     ] job.moved  [jobs] job_type=X now={} was=RUNNING"
 
 
-def printed(*lines: str, name: str = "worker", seconds: float = 0.0, colours: bool = False) -> str:
+def print_lines(*lines: str, name: str = "worker", seconds: float = 0.0, colours: bool = False) -> str:
     """What is printed of these lines; the last one comes after some seconds."""
     now, output = [0.0], io.StringIO()
     quiet = Quiet(output, clock=lambda: now[0])
@@ -26,7 +26,7 @@ def printed(*lines: str, name: str = "worker", seconds: float = 0.0, colours: bo
 def test_what_is_as_usual_is_left_out(colours: bool) -> None:
     lines = ["2026-01-01 [info     ] worker.started", "2026-01-01 [debug    ] x", "web started (pid=7)"]
 
-    assert printed(*lines, colours=colours) == ""
+    assert print_lines(*lines, colours=colours) == ""
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,13 @@ def test_what_is_as_usual_is_left_out(colours: bool) -> None:
     ],
 )
 def test_what_is_not_usual_is_shown(line: str) -> None:
-    assert printed(line).endswith(f"worker | {line}\n")
+    assert print_lines(line).endswith(f"worker | {line}\n")
 
 
 def test_jobs_are_counted_in_a_line_every_ten_seconds() -> None:
     moves = [MOVED.format(state) for state in ("SUCCEEDED", "SKIPPED", "DEAD", "RETRYING", "SUCCEEDED")]
 
-    assert printed(*moves, seconds=STATUS_EVERY_S - 1) == ""
-    assert "up | 3 jobs done, 1 dead letter (every log line: make up LOGS=1)" in printed(
+    assert print_lines(*moves, seconds=STATUS_EVERY_S - 1) == ""
+    assert "up | 3 jobs done, 1 dead letter (every log line: make up LOGS=1)" in print_lines(
         *moves, seconds=STATUS_EVERY_S, colours=True
     )

@@ -67,7 +67,7 @@ try:
 except ValueError:
     structlog.get_logger("x").exception("failed")
 """
-    printed = printed_by(code)
+    printed = output_of(code)
 
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]", printed)
     assert len(re.findall(r"^20\d\d-\d\d-\d\d \d\d:", printed, re.MULTILINE)) == 5
@@ -76,7 +76,7 @@ except ValueError:
     assert "Traceback (most recent call last):\n" in printed
 
 
-def printed_by(code: str) -> str:
+def output_of(code: str) -> str:
     """All that a process prints that runs `code`, by whatever way."""
     ended = forked.run("-c", code, variables={})
     return ended.stdout + ended.stderr
@@ -96,7 +96,7 @@ def test_library_levels_get_the_predecessor_s_names() -> None:
         + "logging.addLevelName(5, 'TRACE'); log = logging.getLogger('x')\nfor n in (5, 15, 25, 50): log.log(n, 'y')"
     )
 
-    levels = [json.loads(line)["level"] for line in printed_by(code).splitlines()]
+    levels = [json.loads(line)["level"] for line in output_of(code).splitlines()]
 
     assert levels == ["verbose", "debug", "info", "error"]
 
@@ -106,7 +106,7 @@ def test_uncaught_exceptions_are_logged_like_all_others(raise_it: str) -> None:
     """In any thread: a traceback is a line of JSON, without secrets."""
     code = f"{SETUP}\ndef fail(): raise OSError('no route for p@ss\"word-7')\n{raise_it}"
 
-    (line,) = printed_by(code).splitlines()
+    (line,) = output_of(code).splitlines()
 
     crash = json.loads(line)
     assert (crash["level"], crash["message"]) == ("error", "process.crashed")
@@ -116,7 +116,7 @@ def test_uncaught_exceptions_are_logged_like_all_others(raise_it: str) -> None:
 @pytest.mark.parametrize("form", ['p%40ss"word-7', 'p@ss"word-7', "p%40ss%22word-7"])
 def test_a_secret_is_masked_however_it_is_written(form: str) -> None:
     """As in the URL, as a library decodes it, and as JSON escapes it."""
-    assert "ss" not in json.loads(printed_by(f"{SETUP}\nlogging.getLogger('x').info({form!r})"))["message"]
+    assert "ss" not in json.loads(output_of(f"{SETUP}\nlogging.getLogger('x').info({form!r})"))["message"]
 
 
 SECRETS = """
@@ -208,7 +208,7 @@ def test_log_lines_are_bounded() -> None:
         "except OSError: log.exception('b')\n"
     )
 
-    first, second = printed_by(code).splitlines()
+    first, second = output_of(code).splitlines()
 
     assert len(first) < 30_000
     assert len(second) < 30_000
@@ -220,4 +220,4 @@ def test_half_a_surrogate_pair_does_not_lose_a_log_line() -> None:
     """In either format: stdout cannot encode it."""
     for as_json in ("True", "False"):
         code = CODE.split("structlog.get_logger", maxsplit=1)[0].format(json=as_json)
-        assert "seen" in printed_by(code + "structlog.get_logger('x').info('seen', name='\\ud83c')")
+        assert "seen" in output_of(code + "structlog.get_logger('x').info('seen', name='\\ud83c')")

@@ -19,7 +19,7 @@ from tests.support.working import submit
 QUEUE = "rq:queue:normal"
 
 
-def queued(redis: Redis) -> list[str]:
+def queued_ids(redis: Redis) -> list[str]:
     return keys.texts(redis.lrange(QUEUE, 0, -1))
 
 
@@ -35,7 +35,7 @@ def test_a_kept_connection_that_redis_has_forgotten_loses_no_job(redis: Redis, f
     forget(redis)
     (second,) = submit(1, campaign_id="c-2")
 
-    assert queued(redis) == [str(first.pk), str(second.pk)]
+    assert queued_ids(redis) == [str(first.pk), str(second.pk)]
 
 
 class Known(Redis):
@@ -72,7 +72,7 @@ def test_a_job_that_redis_knows_leaves_where_it_was(redis: Redis) -> None:
     redis.expire(f"rq:job:{job.pk}", 1000)
     service.run_now([job], actor="test", reason="")
 
-    assert queued(redis) == [str(job.pk)]
+    assert queued_ids(redis) == [str(job.pk)]
     assert redis.zcard(keys.SCHEDULED) == redis.zcard("rq:failed:normal") == 0
     assert redis.ttl(f"rq:job:{job.pk}") == -1
 
@@ -85,7 +85,7 @@ def test_a_dead_letter_whose_hash_has_expired_leaves_where_it_was(redis: Redis) 
     redis.zadd(keys.SCHEDULED, {str(job.pk): 1})
     enqueue.enqueue([job])
 
-    assert queued(redis) == [str(job.pk)]
+    assert queued_ids(redis) == [str(job.pk)]
     assert redis.zcard(keys.SCHEDULED) == redis.zcard("rq:failed:normal") == 0
 
 
@@ -97,7 +97,7 @@ def test_what_is_no_hash_makes_room_for_one(redis: Redis) -> None:
     assert enqueue.enqueue([job]) == 1
 
     assert redis.hget(f"rq:job:{job.pk}", "type") == b"X"
-    assert queued(redis) == [str(job.pk)]
+    assert queued_ids(redis) == [str(job.pk)]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -115,5 +115,5 @@ def test_a_full_redis_takes_no_job_and_none_is_lost(redis: Redis) -> None:
     redis.rpush(f"rq:job:{job.pk}", "another type")
     enqueue.enqueue([job])
 
-    assert queued(redis) == [str(job.pk)]
+    assert queued_ids(redis) == [str(job.pk)]
     assert redis.hget(f"rq:job:{job.pk}", "status") == b"queued"

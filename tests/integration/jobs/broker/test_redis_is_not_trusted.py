@@ -36,7 +36,7 @@ def mark(tmp_path: Path) -> Iterator[Mark]:
     assert not mark.is_there, "code from Redis ran"
 
 
-def failed(redis: Redis) -> set[str]:
+def failed_ids(redis: Redis) -> set[str]:
     """The ids that stand in the registry of failed jobs of `default`."""
     found: Any = redis.zrange("rq:failed:default", 0, -1)
     return {i.decode() for i in found}
@@ -50,7 +50,7 @@ def test_no_worker_runs_code_named_in_redis(start: Start, sandbox: SandboxApi, r
     start("rqworker")
 
     wait_until(lambda: all(state_of(job) == "SUCCEEDED" for job in jobs), what="ours ran")
-    wait_until(lambda: failed(redis) == planted, what="forged jobs are moved aside")
+    wait_until(lambda: failed_ids(redis) == planted, what="forged jobs are moved aside")
 
 
 def list_everywhere(redis: Redis, rq_id: str) -> None:
@@ -67,7 +67,7 @@ def list_everywhere(redis: Redis, rq_id: str) -> None:
 
 def test_no_page_unpickles(viewer: Client, redis: Redis, mark: Mark) -> None:
     """Poison as data, meta, result and return value, in every list: a viewer opens every page."""
-    pickled = mark.pickled()
+    pickled = mark.as_pickle()
     rq_id = plant(redis, zlib.compress(pickled), meta=pickled, result=pickled, exc_info=pickled)
     poison_results(redis, rq_id, pickled)
     list_everywhere(redis, rq_id)
@@ -93,7 +93,7 @@ def test_a_forged_hash_runs_its_row_or_nothing(start: Start, sandbox: SandboxApi
     start("rqworker")
 
     wait_until(lambda: all(state_of(job) == "SUCCEEDED" for job in mine), what="ours ran, by their ids")
-    wait_until(lambda: failed(redis) == forged, what="the others are moved aside")
+    wait_until(lambda: failed_ids(redis) == forged, what="the others are moved aside")
 
 
 @pytest.mark.parametrize("worker_class", ["rq.SimpleWorker", "rq.Worker"])
@@ -143,7 +143,7 @@ def test_the_scheduler_runs_no_code_named_in_redis(start: Start, redis: Redis, s
     start("rqworker")
 
     wait_until(lambda: state_of(job) == "SUCCEEDED", what="ours was due and ran")
-    wait_until(lambda: planted <= failed(redis), what="what was due is moved aside")
+    wait_until(lambda: planted <= failed_ids(redis), what="what was due is moved aside")
     wait_until(lambda: not redis.zcard("rq:scheduler:scheduled_jobs"), what="nothing odd is left there")
 
 
@@ -159,7 +159,7 @@ def test_refused_jobs_are_listed_with_their_reason_and_counted(viewer: Client, r
     requeue_job(rq_id, connection=redis)
     work(redis)
     counters.flush()
-    assert failed(redis) == {rq_id}
+    assert failed_ids(redis) == {rq_id}
     assert counters.read(redis)["foreign_rq_jobs", "refused"] == 2
 
 
@@ -189,7 +189,7 @@ def test_plain_rq_jobs_run_listed_functions_only(
     work(redis)
 
     assert redis.hget(f"rq:job:{rq_id}", "status") == (b"finished" if runs else b"failed")
-    assert (rq_id in failed(redis)) is not runs
+    assert (rq_id in failed_ids(redis)) is not runs
 
 
 def test_a_hash_sends_no_webhooks(redis: Redis, receiver: HttpReceiver) -> None:

@@ -56,7 +56,7 @@ def test_breaker_opens_for_all_and_probes_once(redis: Redis) -> None:
     assert theirs.snapshot().state == "closed"
 
 
-def opened(redis: Redis, clock: Callable[[], float]) -> Breaker:
+def open_breaker(redis: Redis, clock: Callable[[], float]) -> Breaker:
     """A breaker that five faults have opened."""
     breaker = Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=clock)
     for _ in range(5):
@@ -67,7 +67,7 @@ def opened(redis: Redis, clock: Callable[[], float]) -> Breaker:
 def test_late_answers_do_not_move_an_open_breaker(redis: Redis) -> None:
     """Calls begun before it opened neither close it nor keep it open; nor do calls that were never sent."""
     now = [1000.0]
-    breaker = opened(redis, lambda: now[0])
+    breaker = open_breaker(redis, lambda: now[0])
     now[0] += 20
 
     breaker.record_success(probe=False)
@@ -86,7 +86,7 @@ def test_failed_probes_belong_to_one_opening(redis: Redis) -> None:
     """It is open since it opened; each probe that fails is logged and listed as what it is, and is no opening."""
     now = [1000.0]
     moves: list[tuple[str, str]] = []
-    breaker = opened(redis, lambda: now[0])
+    breaker = open_breaker(redis, lambda: now[0])
     breaker.listeners.append(lambda was, to: moves.append((was, to)))
     with capture_logs() as logs:
         for minute in (1, 2):
@@ -110,7 +110,7 @@ def test_failed_probes_belong_to_one_opening(redis: Redis) -> None:
 @pytest.mark.parametrize("forced", ["open", "closed"])
 def test_a_probe_that_ends_after_an_operator_intervened_moves_nothing(redis: Redis, forced: str) -> None:
     now = [1000.0]
-    breaker = opened(redis, lambda: now[0])
+    breaker = open_breaker(redis, lambda: now[0])
     now[0] += 31
     assert breaker.before_call()
     breaker.force(forced, by="user:olga", reason="maintenance")
@@ -168,7 +168,7 @@ def test_permanent_errors_do_not_open_the_breaker(api: MainApi) -> None:
 @pytest.mark.django_db
 def test_the_health_check_passes_the_open_breaker(redis: Redis, sandbox: SandboxApi) -> None:
     """It asks the main API itself, which may be up again, and counts nothing against it."""
-    breaker = opened(redis, time.time)
+    breaker = open_breaker(redis, time.time)
     said = StringIO()
     call_command("check_main_api", stdout=said)
     assert "16 of 16 operations match the schema" in said.getvalue()

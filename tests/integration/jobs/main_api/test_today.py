@@ -52,7 +52,7 @@ def towns(api: MainApi) -> list[Settlement]:
     return [one for one in found if isinstance(one, Settlement)]
 
 
-def grown(town: Settlement, **changes: Any) -> Update[Settlement]:
+def grow(town: Settlement, **changes: Any) -> Update[Settlement]:
     values: dict[str, Any] = {"level": town.level, "variables": {**town.variables, "population": 777}, "key": "job"}
     return Update(town, **{**values, "world_time": "1001-06-01T12:00:00.000Z", **changes})
 
@@ -101,7 +101,7 @@ def test_lists_show_what_was_written_or_heard(points: list[int], fresh: MainApi,
 
     before = listed()
     written, changed, gone, unheard = TOWNS[:4]
-    fresh.update_settlements([grown(before[written])], branch_id=fresh.main_branch("campaign-1").id)
+    fresh.update_settlements([grow(before[written])], branch_id=fresh.main_branch("campaign-1").id)
     for town in (changed, unheard):
         sandbox.control("POST", "settlements", {"id": town, "level": 9})
     fresh.versions.note({changed: 2, gone: 0, "no id": 7})
@@ -151,11 +151,11 @@ def test_one_culprit_of_a_batch_harms_no_other(points: list[int], fresh: MainApi
     """A stale version and an unknown settlement: the others are written once, for at most three requests more."""
     read = towns(fresh)
     branch = fresh.main_branch("campaign-1").id
-    fresh.update_settlements([grown(read[2], variables={})], branch_id=branch)
+    fresh.update_settlements([grow(read[2], variables={})], branch_id=branch)
     none = Settlement(id="settlement-none", kingdom_id="k", name="", level=1, variables={}, version=1)
     before = sandbox.control("GET", "stats")["requests"]
 
-    answers = fresh.update_settlements([*map(grown, read[:4]), grown(none), *map(grown, read[4:])], branch_id=branch)
+    answers = fresh.update_settlements([*map(grow, read[:4]), grow(none), *map(grow, read[4:])], branch_id=branch)
 
     stored = sandbox.world()["settlements"]
     assert {type(answers[one]) for one in TOWNS if one != read[2].id} == {Settlement}
@@ -242,7 +242,7 @@ def test_a_main_api_that_refuses_all_mutations_is_told_apart(
 ) -> None:
     """For want of a role: not an outage, and not retried for each item."""
     sandbox.control("POST", "dialect", {"points": points})
-    updates = [grown(town) for town in towns(fresh)]
+    updates = [grow(town) for town in towns(fresh)]
     branch = fresh.main_branch("campaign-1").id
     before = sandbox.control("GET", "stats")["requests"]
 
@@ -264,7 +264,7 @@ def test_points_that_cannot_work_are_answers_and_no_outage(
     fresh: MainApi, sandbox: SandboxApi, point: int, error: type[JobError], says: str
 ) -> None:
     """Each item names the refusal; the breaker, which one fault would open, stays closed."""
-    updates, branch = [grown(town) for town in towns(fresh)], fresh.main_branch("campaign-1").id
+    updates, branch = [grow(town) for town in towns(fresh)], fresh.main_branch("campaign-1").id
     sandbox.control("POST", "dialect", {"points": [point]})
 
     answers = fresh.update_settlements(updates, branch_id=branch)

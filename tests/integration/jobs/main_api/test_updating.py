@@ -16,7 +16,7 @@ from tests.support.receivers import other_api
 from tests.support.servers import SandboxApi
 
 
-def grown(settlement: Settlement, population: int) -> Update[Settlement]:
+def grow(settlement: Settlement, population: int) -> Update[Settlement]:
     """The settlement with another population."""
     return Update(settlement, level=settlement.level, variables={"population": population}, key=f"job-{population}")
 
@@ -33,8 +33,8 @@ def test_updates_carry_a_version(api: MainApi) -> None:
     (settlement,) = read(api, "settlement-1-1-1")
     branch = api.main_branch("campaign-1").id
 
-    written = api.update_settlements([grown(settlement, 700)], branch_id=branch)["settlement-1-1-1"]
-    again = api.update_settlements([grown(settlement, 800)], branch_id=branch)["settlement-1-1-1"]
+    written = api.update_settlements([grow(settlement, 700)], branch_id=branch)["settlement-1-1-1"]
+    again = api.update_settlements([grow(settlement, 800)], branch_id=branch)["settlement-1-1-1"]
 
     assert isinstance(written, Settlement)
     assert (written.version, written.variables) == (settlement.version + 1, {"population": 700})
@@ -47,10 +47,10 @@ def test_a_conflict_inside_a_batch_harms_no_other(api: MainApi, sandbox: Sandbox
     ids = [f"settlement-1-1-{n}" for n in (1, 2, 3)]
     first, second, third = read(api, *ids)
     branch = api.main_branch("campaign-1").id
-    api.update_settlements([grown(second, 600)], branch_id=branch)
+    api.update_settlements([grow(second, 600)], branch_id=branch)
     before = sandbox.control("GET", "stats")["operations"]["updateSettlement"]
 
-    answers = api.update_settlements([grown(first, 701), grown(second, 702), grown(third, 703)], branch_id=branch)
+    answers = api.update_settlements([grow(first, 701), grow(second, 702), grow(third, 703)], branch_id=branch)
 
     assert isinstance(answers[second.id], VersionConflict)
     assert [answers[first.id], answers[third.id]] == read(api, first.id, third.id)

@@ -21,7 +21,7 @@ def worldclock(*words: str) -> list[str]:
 def test_the_command_lists_and_changes_clocks(redis: Redis) -> None:
     """As the actor `command`, with a reason."""
     nothing = worldclock("list"), worldclock("pause-all")
-    world_clocks.running()
+    world_clocks.start_running()
     (line,) = worldclock("list")
     paused = worldclock("pause-all", "--reason", "stop!")
     (after,) = worldclock("list")
@@ -38,7 +38,7 @@ def test_the_command_lists_and_changes_clocks(redis: Redis) -> None:
 
 @pytest.mark.parametrize(("words", "message"), [(["pause", "c-1"], "is already off"), (["start", "x"], "no campaign")])
 def test_the_command_says_what_it_cannot_do(redis: Redis, words: list[str], message: str) -> None:
-    world_clocks.running()
+    world_clocks.start_running()
     worldclock("stop", "c-1")
     with pytest.raises(CommandError, match=message):
         worldclock(*words)

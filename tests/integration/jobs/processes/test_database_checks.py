@@ -30,7 +30,7 @@ def server() -> Iterator[str]:
 
 
 @contextmanager
-def altered(url: str, change: str, back: str) -> Iterator[None]:
+def alter(url: str, change: str, back: str) -> Iterator[None]:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(change.encode())
         try:
@@ -65,7 +65,7 @@ def test_connections_are_compared(
 def test_the_role_s_own_limit_counts(server: str, settings: Settings) -> None:
     """A role's connection limit below the server's."""
     settings.DATABASE_POOL_SIZE = 5
-    with altered(server, "ALTER ROLE tests CONNECTION LIMIT 4", "ALTER ROLE tests CONNECTION LIMIT -1"):
+    with alter(server, "ALTER ROLE tests CONNECTION LIMIT 4", "ALTER ROLE tests CONNECTION LIMIT -1"):
         ((text, never),) = faults(server)
 
     assert never
@@ -85,7 +85,7 @@ def test_a_pool_that_can_never_fit_stops_the_start(server: str) -> None:
 def test_behind_a_pooler_the_role_has_to_set_what_we_read(server: str) -> None:
     """Unreadable parameters are an error, missing time limits a warning; each names its statement."""
     pooled = f"{server}?pool_mode=transaction"
-    with altered(server, "ALTER ROLE tests SET IntervalStyle = iso_8601", "ALTER ROLE tests RESET ALL"):
+    with alter(server, "ALTER ROLE tests SET IntervalStyle = iso_8601", "ALTER ROLE tests RESET ALL"):
         found = faults(pooled)
         with psycopg.connect(server, autocommit=True) as connection:
             for text, _ in found:

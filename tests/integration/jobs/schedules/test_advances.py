@@ -29,11 +29,11 @@ JOB, OTHER = str(new_job_id()), str(new_job_id())
 ADVANCES = DatabaseAdvances()
 
 
-def heard(reading: WorldTime, source: AdvanceSource = AdvanceSource.MESSAGE) -> WorldAdvance | None:
+def hear(reading: WorldTime, source: AdvanceSource = AdvanceSource.MESSAGE) -> WorldAdvance | None:
     return react(CAMPAIGN, reading, source=source, actor="listener")
 
 
-def recorded() -> list[tuple[str, str, str, bool]]:
+def read_records() -> list[tuple[str, str, str, bool]]:
     """From, to, the source and whether it was processed, oldest first."""
     found = WorldAdvance.objects.order_by("id")
     return [(a.from_time, a.to_time, a.source, a.processed_at is not None) for a in found]
@@ -45,10 +45,10 @@ def request_ids() -> set[str]:
 
 def test_a_movement_by_others_has_a_record_and_its_jobs_once(redis: Redis) -> None:
     """The first is of unknown length; each kind of work is submitted once, under the record's request."""
-    first, again, second = heard(NOON), heard(NOON), heard(SIX, AdvanceSource.CLOCK)
+    first, again, second = hear(NOON), hear(NOON), hear(SIX, AdvanceSource.CLOCK)
 
     assert again is None
-    assert recorded() == [
+    assert read_records() == [
         ("", NOON.isoformat(), "message", True),
         (NOON.isoformat(), SIX.isoformat(), "clock", True),
     ]
@@ -62,20 +62,20 @@ def test_a_movement_by_others_has_a_record_and_its_jobs_once(redis: Redis) -> No
 @pytest.mark.parametrize("heard_first", [True, False])
 def test_a_job_and_the_listener_share_one_record(redis: Redis, heard_first: bool) -> None:
     """Whoever sees the clock first submits what follows; the target of the first attempt holds."""
-    heard(NOON)
+    hear(NOON)
     Job.objects.all().delete()
     assert ADVANCES.find_target(JOB) is None
     assert ADVANCES.begin(JOB, CAMPAIGN, NOON, SIX) == SIX
     assert ADVANCES.begin(JOB, CAMPAIGN, SIX, NEXT) == SIX
     assert ADVANCES.find_target(JOB) == SIX
     if heard_first:
-        heard(SIX)
+        hear(SIX)
     for _ in range(2):
         ADVANCES.finish(JOB, moved_from=NOON, moved_to=SIX)
     if not heard_first:
-        assert heard(SIX) is None
+        assert hear(SIX) is None
 
-    assert recorded()[1:] == [(NOON.isoformat(), SIX.isoformat(), "job", True)]
+    assert read_records()[1:] == [(NOON.isoformat(), SIX.isoformat(), "job", True)]
     assert request_ids() == {JOB}
     assert Job.objects.count() == 3
 
@@ -83,7 +83,7 @@ def test_a_job_and_the_listener_share_one_record(redis: Redis, heard_first: bool
 def test_a_clock_that_others_have_moved_further_is_not_set_back(redis: Redis) -> None:
     """The jobs of the job's movement are those of the later one."""
     ADVANCES.begin(JOB, CAMPAIGN, NOON, SIX)
-    later = heard(NEXT)
+    later = hear(NEXT)
     ADVANCES.finish(JOB, moved_from=None, moved_to=SIX)
 
     assert later is not None
@@ -123,7 +123,7 @@ def test_a_clock_that_went_back_is_read_again(
     """A list may be older than what a job has done since; after a restore from a backup time has really gone back."""
     began, listed = begin_read(), api.campaigns(fresh=True)
     sandbox.control("POST", "advance", {"campaignId": CAMPAIGN, "to": NEXT.isoformat()})
-    heard(NEXT)
+    hear(NEXT)
     count = Job.objects.count()
     remember_all(listed, began)
 
@@ -158,7 +158,7 @@ def test_an_advance_in_the_main_api_has_a_record(
 
 
 def test_retention_keeps_the_target_of_a_job_that_may_be_retried(settings: Any) -> None:
-    heard(NOON)
+    hear(NOON)
     kept = Job.objects.all()[0]
     ADVANCES.begin(str(kept.pk), CAMPAIGN, NOON, SIX)
     ADVANCES.begin(OTHER, CAMPAIGN, NOON, SIX)

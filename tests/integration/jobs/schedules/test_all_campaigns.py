@@ -12,7 +12,7 @@ from jobs.models import CampaignClock, Job, PauseKind, ScheduleRow
 from jobs.schedules import all_campaigns
 from jobs.states import State
 from sandbox.dialect import DIALECTS
-from tests.support.all_campaigns import KINDS, SETTLEMENTS, STRUCTURES, WORLD, look_through, see_all, submitted
+from tests.support.all_campaigns import KINDS, SETTLEMENTS, STRUCTURES, WORLD, look_through, see_all, types_by_campaign
 from tests.support.environment import DIALECT
 from tests.support.events import set_policy
 from tests.support.servers import SandboxApi
@@ -34,7 +34,7 @@ def campaign(n: int, **changes: Any) -> Callable[[SandboxApi], object]:
     return lambda sandbox: sandbox.control("POST", "campaigns", {"id": f"campaign-{n}", **changes})
 
 
-def found(n: int) -> Callable[[SandboxApi], object]:
+def new_settlement(n: int) -> Callable[[SandboxApi], object]:
     """A settlement that was not there."""
     new = {"kingdomId": f"kingdom-{n}-1", "name": "New", "level": 1, "variables": {}, "version": 1, "archivedAt": None}
     return settlement(n, id=f"settlement-{n}-new", **new)
@@ -55,7 +55,7 @@ CHANGES: Final[dict[int, tuple[Callable[[SandboxApi], object], set[str]]]] = {
     5: (settlement(5, variables={"populationGrowthIntervalMinutes": 7}), {SETTLEMENTS}),
     6: (settlement(6, variables=LATER), {SETTLEMENTS}),
     7: (settlement(7, archivedAt="1000-01-01T00:00:00.000Z"), set(KINDS)),
-    8: (found(8), {SETTLEMENTS}),
+    8: (new_settlement(8), {SETTLEMENTS}),
     9: (structure(9, variables={"maintenanceIntervalMinutes": 7}), {STRUCTURES}),
     10: (structure(10, archivedAt="1000-01-01T00:00:00.000Z"), {STRUCTURES}),
     11: (forget(11), {STRUCTURES}),
@@ -92,7 +92,7 @@ def test_where_nothing_has_changed_there_is_no_job(sized: Sized, dialect: str) -
 
     results = look_through()
 
-    assert submitted() == {}
+    assert types_by_campaign() == {}
     counts = sorted((one["campaigns"], one["unchanged"], one["submitted"]) for one in results)
     assert counts == [(2, 2, 0), (2, 2, 0), (50, 50, 0), (50, 50, 0)]
     assert set(ScheduleRow.objects.values_list("pk", "updated_at")) == before
@@ -112,7 +112,7 @@ def test_nothing_that_has_changed_is_skipped_although_no_message_was_heard(sized
 
     look_through()
 
-    assert submitted() == {f"campaign-{n}": kinds for n, (_, kinds) in CHANGES.items() if kinds}
+    assert types_by_campaign() == {f"campaign-{n}": kinds for n, (_, kinds) in CHANGES.items() if kinds}
     work_off(type__in=KINDS)
     after = rows()
     for n in range(1, CAMPAIGNS + 1):
@@ -133,7 +133,7 @@ def test_a_change_that_was_heard_is_seen_although_lists_are_old(sized: Sized, ap
 
     look_through()
 
-    assert submitted() == {"campaign-4": {SETTLEMENTS}}
+    assert types_by_campaign() == {"campaign-4": {SETTLEMENTS}}
 
 
 def test_a_failed_recalculation_is_made_up_for(sized: Sized) -> None:
@@ -144,7 +144,7 @@ def test_a_failed_recalculation_is_made_up_for(sized: Sized) -> None:
     Job.objects.update(state=State.DEAD, finished_at=timezone.now())
 
     look_through()
-    assert submitted() == {"campaign-4": {SETTLEMENTS}}
+    assert types_by_campaign() == {"campaign-4": {SETTLEMENTS}}
 
     assert Job.objects.exclude(campaign_id="").count() == 2
     work_off()
@@ -160,7 +160,7 @@ def test_a_large_campaign_is_left_to_its_own_job(sized: Sized, monkeypatch: pyte
 
     look_through()
 
-    assert submitted() == {f"campaign-{n}": set(KINDS) for n in (1, 2, 4)}
+    assert types_by_campaign() == {f"campaign-{n}": set(KINDS) for n in (1, 2, 4)}
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -173,10 +173,10 @@ def test_an_event_that_a_policy_triggers_is_found(sized: Sized, dialect: str) ->
 
     look_through()
     triggered = {f"campaign-{n}": set(KINDS) for n in (1, 4, 5, 6)}  # the others have no clock, or are inactive
-    assert submitted() == triggered
+    assert types_by_campaign() == triggered
 
     work_off(type__in=KINDS)
     Job.objects.filter(type__in=KINDS).delete()
     look_through()
-    assert set(submitted()) <= set(triggered)
+    assert set(types_by_campaign()) <= set(triggered)
     assert not Job.objects.filter(type__in=KINDS).exclude(campaign_id="").exists()

@@ -16,7 +16,7 @@ BEFORE = Campaign(id="c-1", name="Old", is_active=False, current_world_time="100
 NOW = Campaign(id="c-1", name="New", is_active=True, current_world_time="1001-06-01T18:00:00.000Z")
 
 
-def stored() -> tuple[str, bool, str]:
+def stored_clock() -> tuple[str, bool, str]:
     clock = CampaignClock.objects.get(pk="c-1")
     return clock.name, clock.is_active, clock.world_time
 
@@ -30,7 +30,7 @@ def test_a_list_from_before_a_later_read_changes_nothing() -> None:
     clocks.remember(BEFORE, list_began)
     DatabaseSchedules().deactivate("c-1", "Settlement", list_began)
 
-    assert stored() == ("New", True, NOW.current_world_time)
+    assert stored_clock() == ("New", True, NOW.current_world_time)
     assert shown.keys() == {"c-1"}
 
 
@@ -39,10 +39,10 @@ def test_the_later_read_counts_whoever_stores_first() -> None:
     first, later = clocks.begin_read(), clocks.begin_read()
     clocks.remember_all([BEFORE], first)
     clocks.remember_all([NOW], later)
-    assert stored() == ("New", True, NOW.current_world_time)
+    assert stored_clock() == ("New", True, NOW.current_world_time)
 
     DatabaseSchedules().deactivate("c-1", "Settlement", clocks.begin_read())
-    assert stored() == ("New", False, NOW.current_world_time)
+    assert stored_clock() == ("New", False, NOW.current_world_time)
 
 
 def test_a_clock_that_was_ahead_holds_no_campaign_back() -> None:
@@ -51,5 +51,5 @@ def test_a_clock_that_was_ahead_holds_no_campaign_back() -> None:
     CampaignClock.objects.update(seen_at=timezone.now() + timedelta(days=400))
     clocks.remember_all([NOW], clocks.begin_read())
 
-    assert stored() == ("New", True, NOW.current_world_time)
+    assert stored_clock() == ("New", True, NOW.current_world_time)
     assert CampaignClock.objects.get().seen_at < timezone.now() + timedelta(days=1)

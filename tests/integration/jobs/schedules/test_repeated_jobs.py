@@ -37,7 +37,7 @@ def set_active(sandbox: SandboxApi, active: bool) -> None:
     sandbox.control("POST", "campaigns", {"id": CAMPAIGN, "isActive": active})
 
 
-def applying() -> Any:
+def applying_jobs() -> Any:
     return Job.objects.filter(type__in=APPLYING, campaign_id=CAMPAIGN)
 
 
@@ -54,7 +54,7 @@ def test_a_campaign_that_was_inactive_for_a_moment_misses_nothing(redis: Redis, 
     set_active(sandbox, False)
     recalculate_only()
     work(redis)
-    skipped = applying().filter(state=State.SKIPPED).count()
+    skipped = applying_jobs().filter(state=State.SKIPPED).count()
     set_active(sandbox, True)
     recalculate(redis)
     recalculate(redis)
@@ -62,9 +62,9 @@ def test_a_campaign_that_was_inactive_for_a_moment_misses_nothing(redis: Redis, 
     after = mine(sandbox)
     assert skipped
     assert [i for i in after if after[i] == before[i]] == []
-    count = applying().count()
+    count = applying_jobs().count()
     recalculate(redis)
-    assert applying().count() == count
+    assert applying_jobs().count() == count
 
 
 def test_a_construction_whose_job_was_skipped_is_complete_in_time(redis: Redis, sandbox: SandboxApi) -> None:

@@ -16,8 +16,8 @@ from jobs.main_api.client import MainApi
 from jobs.models import Job, WorldStop, new_job_id
 from jobs.schedules import all_campaigns
 from jobs.states import State
-from tests.support.all_campaigns import KINDS, SETTLEMENTS, STRUCTURES, WORLD, look_through, see_all, submitted
-from tests.support.slices import Sized, claimed, submit
+from tests.support.all_campaigns import KINDS, SETTLEMENTS, STRUCTURES, WORLD, look_through, see_all, types_by_campaign
+from tests.support.slices import Sized, claim_oldest, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +36,7 @@ def test_slices_follow_one_another_until_all_are_looked_at(
         monkeypatch.setattr(all_campaigns, name, number)
 
     submit(SETTLEMENTS, "")
-    while jobs := claimed(campaign_id=""):
+    while jobs := claim_oldest(campaign_id=""):
         attempt.record(attempt.run_handler(jobs), actor="worker:w", worker="w")
 
     every = list(Job.objects.filter(campaign_id="").order_by("id"))
@@ -80,7 +80,7 @@ def run_all(kind: str, *, before: Callable[[], object]) -> list[Job]:
     submit(kind, "")
     for _ in range(40):
         before()
-        if not (jobs := claimed(campaign_id="")):
+        if not (jobs := claim_oldest(campaign_id="")):
             break
         attempt.record(attempt.run_handler(jobs), actor="worker:w", worker="w")
     return list(Job.objects.filter(campaign_id="").order_by("id"))
@@ -89,7 +89,7 @@ def run_all(kind: str, *, before: Callable[[], object]) -> list[Job]:
 def run_once(kind: str) -> list[Job]:
     """One attempt at the job for all campaigns; all jobs are returned."""
     submit(kind, "")
-    attempt.record(attempt.run_handler(claimed(campaign_id="")), actor="worker:w", worker="w")
+    attempt.record(attempt.run_handler(claim_oldest(campaign_id="")), actor="worker:w", worker="w")
     return list(Job.objects.order_by("id"))
 
 
@@ -152,7 +152,7 @@ def test_a_limit_of_requests_holds_up_no_campaign(sized: Sized, monkeypatch: pyt
 
     assert {job.state for job in every} == {State.SUCCEEDED}, [job.error for job in every]
     assert sum(job.result["campaigns"] for job in every if job.result) == 9  # one is inactive
-    assert set(submitted()) <= {"campaign-2"}  # which has no clock
+    assert set(types_by_campaign()) <= {"campaign-2"}  # which has no clock
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_what_cannot_be_read_is_left_to_its_own_job(
     look_through()
 
     kinds = {STRUCTURES} if method == "structures_by_settlement" else set(KINDS)
-    assert submitted() == {"campaign-5": kinds}
+    assert types_by_campaign() == {"campaign-5": kinds}
 
 
 def test_no_campaign_is_looked_at_after_an_error_that_stops_all(sized: Sized, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +203,7 @@ def test_an_odd_row_costs_those_only_that_are_read_together(sized: Sized, monkey
 
     results = look_through()
 
-    assert submitted() == {f"campaign-{n}": set(KINDS) for n in (2, 4)} or submitted() == {
+    assert types_by_campaign() == {f"campaign-{n}": set(KINDS) for n in (2, 4)} or types_by_campaign() == {
         f"campaign-{n}": set(KINDS) for n in (4, 5)
     }
     assert [one["campaigns"] for one in results] == [8, 8]

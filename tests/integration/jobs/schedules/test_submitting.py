@@ -95,11 +95,11 @@ def due_now(town: Town) -> Callable[[Submit], None]:
     return lambda submit: town.recalculate(OF_SETTLEMENTS, submit=submit)
 
 
-def applied(town: Town) -> Callable[[Submit], None]:
+def apply(town: Town) -> Callable[[Submit], None]:
     return partial(town.handle, town.fire_structures())
 
 
-def archived(town: Town) -> Callable[[Submit], None]:
+def archive(town: Town) -> Callable[[Submit], None]:
     jobs = town.fire_structures()
     town.change_structures(archivedAt="2026-01-01T00:00:00Z")
     return partial(town.handle, jobs)
@@ -116,7 +116,7 @@ def unreadable(town: Town) -> Callable[[Submit], None]:
     return lambda submit: town.recalculate(OF_STRUCTURES, submit=submit)
 
 
-@pytest.mark.parametrize("when", [due_now, applied, archived, absent, unreadable])
+@pytest.mark.parametrize("when", [due_now, apply, archive, absent, unreadable])
 def test_growth_that_could_not_be_submitted_is_due_again(
     town: Town, when: Callable[[Town], Callable[[Submit], None]]
 ) -> None:

@@ -21,7 +21,7 @@ from jobs.world.clock import WorldTime
 from tests.support.advancing import recalculate
 from tests.support.dialects import in_each_dialect
 from tests.support.effects import run
-from tests.support.events import CAMPAIGN, EVENT, executed, is_completed, plant_effects, set_policy
+from tests.support.events import CAMPAIGN, EVENT, executions, is_completed, plant_effects, set_policy
 from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -113,7 +113,7 @@ def test_an_event_whose_job_is_cancelled_expires(sandbox: SandboxApi, redis: Red
     expire(redis)
 
     assert is_completed(sandbox, FIRST)
-    assert executed(sandbox) == []
+    assert executions(sandbox) == []
 
 
 def test_an_event_that_was_moved_away_and_back_gets_another_job(sandbox: SandboxApi, redis: Redis) -> None:
@@ -129,7 +129,7 @@ def test_an_event_that_was_moved_away_and_back_gets_another_job(sandbox: Sandbox
     service.run_now([job], actor="test", reason="its time has come")
 
     assert run(job).state == State.SUCCEEDED
-    assert "event-1-4:0" in executed(sandbox)
+    assert "event-1-4:0" in executions(sandbox)
 
 
 @in_each_dialect
@@ -144,7 +144,7 @@ def test_an_event_that_is_opened_again_gets_another_job(sandbox: SandboxApi, red
         job = Job.objects.get(type="TRIGGER_EVENT", state=State.SCHEDULED)
         service.run_now([job], actor="test", reason="its time has come")
         assert run(job).state == State.SUCCEEDED
-        assert (executed(sandbox), is_completed(sandbox, "fair")) == (ids * times, True)
+        assert (executions(sandbox), is_completed(sandbox, "fair")) == (ids * times, True)
         sandbox.control("POST", "events", {"id": "fair", "isCompleted": False})
         expire(redis)
         assert (len(trigger_jobs()), is_completed(sandbox, "fair")) == (times, False)

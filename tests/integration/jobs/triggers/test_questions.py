@@ -16,7 +16,7 @@ from jobs.run import Step
 from jobs.states import State
 from jobs.triggers import questions, steps
 from tests.support.effects import claim, run
-from tests.support.events import EVENT, ask_operator, event_named, executed, is_completed
+from tests.support.events import EVENT, ask_operator, event_named, executions, is_completed
 from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,7 +28,7 @@ def test_the_job_waits_and_costs_no_attempt(sandbox: SandboxApi) -> None:
     question = questions.of_job(job.pk)
 
     assert question is not None
-    assert (job.state, job.failures, executed(sandbox)) == (State.RETRYING, 0, [])
+    assert (job.state, job.failures, executions(sandbox)) == (State.RETRYING, 0, [])
     assert timedelta(0) <= job.due_at - question.deadline < timedelta(seconds=5)
     assert (question.event_id, question.event_type, question.default_answer) == (EVENT, "story", False)
     service.run_now([job], actor="user:ann", reason="too early")
@@ -45,7 +45,11 @@ def test_an_answer_is_carried_out_at_once(sandbox: SandboxApi, yes: bool) -> Non
     assert job.state == State.QUEUED
     job = run(job)
 
-    assert (job.state, is_completed(sandbox), len(executed(sandbox))) == (State.SUCCEEDED, True, 2 if yes else 0)
+    assert (job.state, is_completed(sandbox), len(executions(sandbox))) == (
+        State.SUCCEEDED,
+        True,
+        2 if yes else 0,
+    )
     assert job.result is not None
     assert ("answered no by user:olga" in job.result["summary"]) is not yes
     action = OperatorAction.objects.get(verb="answered")
@@ -89,7 +93,7 @@ def test_the_default_counts_from_the_deadline_on(sandbox: SandboxApi, default: b
     service.run_now([job], actor="scheduler", reason="due")
 
     assert run(job).state == State.SUCCEEDED
-    assert len(executed(sandbox)) == (2 if default else 0)
+    assert len(executions(sandbox)) == (2 if default else 0)
     question = EventQuestion.objects.get()
     assert (question.answer, question.answered_by) == (default, questions.DEADLINE)
 

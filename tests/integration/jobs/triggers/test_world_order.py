@@ -13,7 +13,7 @@ from jobs.states import State
 from jobs.triggers import questions
 from jobs.world.clock import WorldTime
 from tests.support.advancing import advance, entities
-from tests.support.events import CAMPAIGN, executed, is_completed, set_policy
+from tests.support.events import CAMPAIGN, executions, is_completed, set_policy
 from tests.support.servers import SandboxApi
 from tests.support.stops import clock, go_on
 from tests.support.working import work
@@ -55,7 +55,7 @@ def test_the_world_does_not_depend_on_how_time_got_over_events(redis: Redis, san
             go_on(redis, sandbox)
         ends.append(entities(sandbox))
 
-        assert executed(sandbox) == ["fair:0", "works:0"]
+        assert executions(sandbox) == ["fair:0", "works:0"]
         assert all(is_completed(sandbox, event_id) for event_id in EVENTS)
         assert not WorldStop.objects.exists()
         assert not Job.objects.filter(state__in=[State.DEAD, State.RETRYING]).exists()
@@ -81,4 +81,4 @@ def test_world_time_waits_for_an_answer(redis: Redis, sandbox: SandboxApi) -> No
     questions.answer(question.job_id, yes=True, actor="user:olga")
     go_on(redis, sandbox)
     assert max(row.anchor for row in ScheduleRow.objects.all()) > question.scheduled_at
-    assert (executed(sandbox), is_completed(sandbox, "fair")) == (["fair:0"], True)
+    assert (executions(sandbox), is_completed(sandbox, "fair")) == (["fair:0"], True)

@@ -19,7 +19,7 @@ from jobs.schedules.advances import DatabaseAdvances
 from jobs.schedules.store import DatabaseSchedules
 from jobs.states import State
 from jobs.triggers.store import DatabaseTriggers
-from tests.support.advances import NIGHT, NOON, TWO, TYPE, answer_with_clock, clock, done, move, start_anew, submit
+from tests.support.advances import NIGHT, NOON, TWO, TYPE, answer_with_clock, clock, finish, move, start_anew, submit
 from tests.support.advancing import CAMPAIGN
 from tests.support.dialects import let_time_move
 from tests.support.processes import Start
@@ -149,6 +149,6 @@ def test_a_worker_that_is_killed_while_time_moves(redis: Redis, sandbox: Sandbox
     job.refresh_from_db()
     service.run_now([job], actor="user:ann", reason="now")
 
-    job = done(redis, job)
+    job = finish(redis, job)
     assert (job.state, clock(sandbox)) == (State.SUCCEEDED, NIGHT)
     assert Job.objects.filter(type="EVENT_EXPIRATION").count() == 1

@@ -12,7 +12,7 @@ from jobs.service import Submission
 from jobs.states import State
 from jobs.world.clock import WorldTime
 from sandbox.dialect import DIALECTS
-from tests.support.advances import NIGHT, NOON, TWO, answer_with_clock, clock, done, move, start_anew, submit
+from tests.support.advances import NIGHT, NOON, TWO, answer_with_clock, clock, finish, move, start_anew, submit
 from tests.support.advancing import CAMPAIGN
 from tests.support.dialects import let_time_move
 from tests.support.servers import SandboxApi
@@ -47,7 +47,7 @@ def test_time_moves_and_its_jobs_follow(
     sandbox.control("POST", "dialect", {"points": points})
     service.submit(Submission(type="RECALCULATE_STRUCTURE_SCHEDULES", campaign_id=CAMPAIGN, payload={}), actor="test")
     work(redis)
-    job = done(redis, submit(payload))
+    job = finish(redis, submit(payload))
 
     assert (job.state, clock(sandbox)) == (State.SUCCEEDED, to)
     assert job.result is not None
@@ -63,11 +63,11 @@ def test_until_something_is_due(redis: Redis, sandbox: SandboxApi) -> None:
     """By the schedules: 90 minutes for a construction; a campaign without schedules and events has nothing due."""
     for number in range(1, 5):
         sandbox.control("POST", "events", {"id": f"event-1-{number}", "isCompleted": True})
-    nothing = done(redis, submit({"until": "NEXT_DUE"}))
+    nothing = finish(redis, submit({"until": "NEXT_DUE"}))
     for kind in ("SETTLEMENT", "STRUCTURE"):
         service.submit(Submission(type=f"RECALCULATE_{kind}_SCHEDULES", campaign_id=CAMPAIGN, payload={}), actor="test")
     work(redis)
-    job = done(redis, submit({"until": "NEXT_DUE"}))
+    job = finish(redis, submit({"until": "NEXT_DUE"}))
 
     assert (nothing.state, job.state) == (State.SKIPPED, State.SUCCEEDED)
     assert NOON < clock(sandbox) < TWO
@@ -78,8 +78,8 @@ def test_until_the_next_event(redis: Redis, sandbox: SandboxApi, points: list[in
     """One that is overdue or completed is none; the contract lists no events to come, which the dead letter says."""
     sandbox.control("POST", "dialect", {"points": points})
     sandbox.control("POST", "events", {"id": "event-1-3", "isCompleted": True})
-    job = done(redis, submit({"until": "NEXT_EVENT"}))
-    due = done(redis, submit({"until": "NEXT_DUE"}))
+    job = finish(redis, submit({"until": "NEXT_EVENT"}))
+    due = finish(redis, submit({"until": "NEXT_DUE"}))
 
     if points:
         assert (job.state, clock(sandbox)) == (State.SUCCEEDED, due.result and due.result["after"]["worldTime"])
@@ -93,14 +93,14 @@ def test_until_the_next_event(redis: Redis, sandbox: SandboxApi, points: list[in
 def test_until_the_next_effect(redis: Redis, sandbox: SandboxApi) -> None:
     """At a world time; it is also what is due next. After it there is none."""
     submit_at("1001-06-01T12:10:00Z")
-    job = done(redis, submit({"until": "NEXT_EFFECT"}))
-    after = done(redis, submit({"until": "NEXT_EFFECT", "cause": "again"}))
+    job = finish(redis, submit({"until": "NEXT_EFFECT"}))
+    after = finish(redis, submit({"until": "NEXT_EFFECT", "cause": "again"}))
 
     assert (job.state, clock(sandbox)) == (State.SUCCEEDED, "1001-06-01T12:10:00.000Z")
     assert after.state == State.SKIPPED
     start_anew(sandbox)
     submit_at("1001-06-01T12:10:00Z")
-    assert done(redis, submit({"until": "NEXT_DUE"})).state == State.SUCCEEDED
+    assert finish(redis, submit({"until": "NEXT_DUE"})).state == State.SUCCEEDED
     assert clock(sandbox) == "1001-06-01T12:10:00.000Z"
 
 
@@ -111,8 +111,8 @@ def test_a_clock_in_milliseconds_does_not_stop_before_what_is_due(redis: Redis, 
     recorded = submit({"until": "NEXT_EFFECT"})
     due = WorldTime.parse("1001-06-01T12:10:00.999820Z")
     DatabaseAdvances().begin(str(recorded.pk), CAMPAIGN, WorldTime.parse(NOON), due)
-    job = done(redis, recorded)
-    after = done(redis, submit({"until": "NEXT_EFFECT", "cause": "again"}))
+    job = finish(redis, recorded)
+    after = finish(redis, submit({"until": "NEXT_EFFECT", "cause": "again"}))
 
     assert (job.state, after.state) == (State.SUCCEEDED, State.SKIPPED)
     assert clock(sandbox) == "1001-06-01T12:10:01.000Z"
@@ -126,7 +126,7 @@ def test_a_clock_in_milliseconds_does_not_stop_before_what_is_due(redis: Redis, 
 def test_the_clock_of_the_answer_counts(redis: Redis, sandbox: SandboxApi, shown: str, processed: str) -> None:
     """What it does not show is not noted as processed. It is read again if it has not moved."""
     answer_with_clock(sandbox, shown)
-    job = done(redis, submit({"to": TWO}))
+    job = finish(redis, submit({"to": TWO}))
 
     assert job.state == State.SUCCEEDED
     assert WorldAdvance.objects.get(job_id=job.pk).to_time == processed
@@ -160,7 +160,7 @@ def test_time_that_cannot_move_does_not(
     redis: Redis, sandbox: SandboxApi, payload: dict[str, Any], campaign_id: str, state: State, text: str
 ) -> None:
     sandbox.control("POST", "campaigns", {"id": "campaign-3", "isActive": False})
-    job = done(redis, submit(payload, campaign_id))
+    job = finish(redis, submit(payload, campaign_id))
 
     last = job.audit_trail.order_by("-id")[0]
     assert (job.state, text in f"{job.error} {last.reason}") == (state, True)
@@ -171,13 +171,13 @@ def test_time_that_cannot_move_does_not(
 def test_a_main_api_that_always_conflicts_is_named(redis: Redis, sandbox: SandboxApi, points: list[int]) -> None:
     """A dead letter at once; once others have moved time, its retry goes on from there, to the same target."""
     sandbox.control("POST", "dialect", {"points": points})
-    job = done(redis, submit({"byMinutes": 120}))
+    job = finish(redis, submit({"byMinutes": 120}))
 
     assert (job.state, job.failures) == (State.DEAD, 1)
     assert f"refuses to move world time, which stands still at {NOON}" in job.error
     move(sandbox, TWO)
     service.retry([job], actor="user:ann", reason="the game master has moved time")
-    job = done(redis, job)
+    job = finish(redis, job)
     assert job.state == State.SUCCEEDED
     assert job.result is not None
     assert job.result["note"] == f"world time had reached {TWO}"

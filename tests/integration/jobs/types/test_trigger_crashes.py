@@ -9,9 +9,9 @@ from jobs.main_api.transport import PooledTransport
 from jobs.models import Job, TriggerStep
 from jobs.states import State
 from jobs.triggers.store import DatabaseTriggers
-from tests.support.crashes import Killed, killed_at, rescue
+from tests.support.crashes import Killed, kill_at, rescue
 from tests.support.effects import claim, run
-from tests.support.events import CAMPAIGN, EVENT, executed, is_completed, plant_effects, states_of, trigger_job
+from tests.support.events import CAMPAIGN, EVENT, executions, is_completed, plant_effects, states_of, trigger_job
 from tests.support.processes import Start
 from tests.support.servers import SandboxApi, wait_until
 
@@ -37,7 +37,7 @@ def test_a_worker_may_die_between_any_two_calls(sandbox: SandboxApi, redis: Redi
     for step in range(1, 100):
         start_anew(sandbox, dialect)
         job = trigger_job()
-        with killed_at(step, *CALLS) as left:
+        with kill_at(step, *CALLS) as left:
             try:
                 attempt.record(attempt.run_handler([claim(job)]), actor="worker:w", worker="w")
             except Killed:
@@ -46,7 +46,7 @@ def test_a_worker_may_die_between_any_two_calls(sandbox: SandboxApi, redis: Redi
                 job.refresh_from_db()
         if left[0] > 0:
             break
-        sent_before = executed(sandbox)
+        sent_before = executions(sandbox)
         if job.state == State.DEAD:
             unknown += 1
             assert (step, job.may_have_been_applied, is_completed(sandbox)) == (step, True, dialect == "contract")
@@ -55,7 +55,7 @@ def test_a_worker_may_die_between_any_two_calls(sandbox: SandboxApi, redis: Redi
         if job.state == State.QUEUED:
             job = run(job)
         assert (step, job.state) == (step, State.SUCCEEDED)
-        assert (step, executed(sandbox)) == (step, [f"{EVENT}:0", f"{EVENT}:1"])
+        assert (step, executions(sandbox)) == (step, [f"{EVENT}:0", f"{EVENT}:1"])
         assert is_completed(sandbox)
 
     assert (dialect, step > 10) == (dialect, True)
@@ -69,7 +69,7 @@ def test_a_worker_that_is_killed_while_an_effect_is_executed(sandbox: SandboxApi
     sandbox.control("POST", "faults", {"operations": ["executeEffect"], "latencyMs": 120_000})
     job = trigger_job()
     worker = start("rqworker")
-    wait_until(lambda: executed(sandbox), what="the first effect is executed")
+    wait_until(lambda: executions(sandbox), what="the first effect is executed")
     worker.process.kill()
     worker.process.wait()
     sandbox.control("DELETE", "faults")
@@ -79,4 +79,4 @@ def test_a_worker_that_is_killed_while_an_effect_is_executed(sandbox: SandboxApi
     assert states_of(job) == ["sending", "planned", "planned"]
     service.retry([job], actor="user:ann", reason="the main API knows the key")
     assert run(job).state == State.SUCCEEDED
-    assert executed(sandbox) == [f"{EVENT}:0", f"{EVENT}:1"]
+    assert executions(sandbox) == [f"{EVENT}:0", f"{EVENT}:1"]

@@ -14,7 +14,7 @@ from tests.support.effects import run
 from tests.support.events import (
     CAMPAIGN,
     EVENT,
-    executed,
+    executions,
     is_completed,
     plant_effects,
     set_policy,
@@ -35,7 +35,7 @@ def test_effects_are_executed_in_order_and_the_event_is_completed(sandbox: Sandb
     job = run(trigger_job())
 
     assert job.state == State.SUCCEEDED, job.error
-    assert executed(sandbox) == [pre, early, late, post]
+    assert executions(sandbox) == [pre, early, late, post]
     assert is_completed(sandbox)
     assert job.result is not None
     assert "4 of 4 effects executed" in job.result["summary"]
@@ -55,7 +55,7 @@ def test_a_failed_effect_stops_no_other_and_can_be_retried(today: SandboxApi) ->
     today.control("POST", "effects", {"id": broken, "entityId": EVENT, "fails": ""})
     service.retry([job], actor="user:ann", reason="the town is there now")
     assert run(job).state == State.SUCCEEDED
-    assert executed(today) == [pre, post, broken]
+    assert executions(today) == [pre, post, broken]
 
 
 def test_the_main_apis_own_partial_failure_is_told(sandbox: SandboxApi) -> None:
@@ -68,7 +68,7 @@ def test_the_main_apis_own_partial_failure_is_told(sandbox: SandboxApi) -> None:
     assert "1 of 2 effects executed" in job.error
     service.retry([job], actor="user:ann", reason="again")
     assert run(job).state == State.DEAD
-    assert len(executed(sandbox)) == 1
+    assert len(executions(sandbox)) == 1
 
 
 def test_an_inactive_effect_is_left_out(today: SandboxApi) -> None:
@@ -90,7 +90,7 @@ def test_an_inactive_effect_is_left_out(today: SandboxApi) -> None:
     assert job.state == State.SUCCEEDED
     assert job.result is not None
     assert job.result["summary"] == "1 of 1 effects executed, 2 inactive, event completed"
-    assert executed(today) == [first]
+    assert executions(today) == [first]
 
 
 @pytest.mark.parametrize("odd", ["a\0b", "\ud83c", "e" * 256])
@@ -100,12 +100,12 @@ def test_an_effect_whose_id_cannot_be_recorded_costs_only_itself(today: SandboxA
     today.control("POST", "effects", {"id": odd, "entityId": EVENT, "timing": "PRE", "name": "odd one"})
     job = run(trigger_job())
 
-    assert (job.state, executed(today), is_completed(today)) == (State.DEAD, ids, True)
+    assert (job.state, executions(today), is_completed(today)) == (State.DEAD, ids, True)
     assert "2 of 3 effects executed" in job.error
     assert "odd one: its ID is none" in job.error
     service.retry([job], actor="user:ann", reason="again")
     assert run(job).state == State.DEAD
-    assert executed(today) == ids
+    assert executions(today) == ids
 
 
 def test_too_many_requests_lose_nothing(today: SandboxApi) -> None:
@@ -117,7 +117,7 @@ def test_too_many_requests_lose_nothing(today: SandboxApi) -> None:
     service.run_now([job], actor="test", reason="its time has come")
 
     assert run(job).state == State.SUCCEEDED
-    assert executed(today) == [f"{EVENT}:0", f"{EVENT}:1"]
+    assert executions(today) == [f"{EVENT}:0", f"{EVENT}:1"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_an_event_that_need_not_be_triggered_is_skipped(today: SandboxApi, chang
 
     assert job.state == State.SKIPPED
     assert why in last_reason(job)
-    assert executed(today) == []
+    assert executions(today) == []
 
 
 def test_an_event_that_was_moved_earlier_is_triggered(today: SandboxApi) -> None:
@@ -156,7 +156,7 @@ def test_an_event_that_is_gone_is_skipped(sandbox: SandboxApi) -> None:
     """One that is not there, and one of another campaign."""
     assert run(trigger_job("no-such")).state == State.SKIPPED
     assert run(trigger_job("event-2-1")).state in (State.SKIPPED, State.DEAD)
-    assert executed(sandbox) == []
+    assert executions(sandbox) == []
 
 
 def test_others_who_complete_it_meanwhile_are_not_repeated(today: SandboxApi) -> None:
@@ -180,7 +180,7 @@ def test_others_who_complete_it_meanwhile_are_not_repeated(today: SandboxApi) ->
     assert job.state == State.DEAD
     assert "others have completed or removed it" in job.error
     assert "1 of 2 effects executed, 1 not sent" in job.error
-    assert executed(today) == [first]
+    assert executions(today) == [first]
 
 
 ODD_EFFECT = {
@@ -204,7 +204,7 @@ def test_effects_of_another_event_are_not_executed(today: SandboxApi) -> None:
 
     assert job.state == State.RETRYING
     assert "hangs on 'event-1-9'" in job.error
-    assert executed(today) == []
+    assert executions(today) == []
 
 
 def test_many_effects_take_several_attempts(today: SandboxApi, settings: Any) -> None:
@@ -214,11 +214,11 @@ def test_many_effects_take_several_attempts(today: SandboxApi, settings: Any) ->
     today.control("POST", "faults", {"operations": ["executeEffect"], "latencyMs": 1100})
     job = run(trigger_job())
 
-    assert (job.state, job.failures, executed(today)) == (State.RETRYING, 0, ids[:1])
+    assert (job.state, job.failures, executions(today)) == (State.RETRYING, 0, ids[:1])
     today.control("DELETE", "faults")
     service.run_now([job], actor="test", reason="its time has come")
     assert run(job).state == State.SUCCEEDED
-    assert executed(today) == ids
+    assert executions(today) == ids
 
 
 def test_an_event_that_was_opened_again_is_triggered_anew(today: SandboxApi) -> None:
@@ -229,4 +229,4 @@ def test_an_event_that_was_opened_again_is_triggered_anew(today: SandboxApi) -> 
     today.control("POST", "events", {"id": EVENT, "isCompleted": False})
 
     assert run(trigger_job(again=1)).state == State.SUCCEEDED
-    assert len(executed(today)) == 2
+    assert len(executions(today)) == 2

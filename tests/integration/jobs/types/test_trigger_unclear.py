@@ -14,7 +14,7 @@ from tests.support.effects import claim, run, unknown_outcome
 from tests.support.events import (
     CAMPAIGN,
     EVENT,
-    executed,
+    executions,
     is_completed,
     plant_effects,
     set_policy,
@@ -35,10 +35,10 @@ def test_an_unclear_answer_stops_at_its_effect(today: SandboxApi) -> None:
 
     assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
     assert (states_of(job), is_completed(today)) == (["unknown", "planned", "planned", "planned"], False)
-    assert len(executed(today)) == 1
+    assert len(executions(today)) == 1
     service.retry([job], actor="user:ann", reason="it was executed; the main API knows the key")
     assert run(job).state == State.SUCCEEDED
-    assert len(executed(today)) == 3
+    assert len(executions(today)) == 3
 
 
 def test_an_unclear_answer_is_sent_again_where_that_is_allowed(today: SandboxApi, settings: Any) -> None:
@@ -52,7 +52,7 @@ def test_an_unclear_answer_is_sent_again_where_that_is_allowed(today: SandboxApi
         service.run_now([job], actor="test", reason="its time has come")
         assert run(job).state == State.SUCCEEDED
 
-    assert executed(today) == [f"{EVENT}:0", f"{EVENT}:0", f"{EVENT}:1"]
+    assert executions(today) == [f"{EVENT}:0", f"{EVENT}:0", f"{EVENT}:1"]
 
 
 def test_a_job_that_is_stopped_after_its_last_effect_does_not_complete_the_event(today: SandboxApi) -> None:
@@ -72,7 +72,7 @@ def test_a_job_that_is_stopped_after_its_last_effect_does_not_complete_the_event
         patch.setattr(DatabaseTriggers, "end", stop)
         attempt.record(attempt.run_handler([claimed]), actor="worker:w", worker="w")
 
-    assert (len(executed(today)), is_completed(today), states_of(job)) == (1, False, ["done", "planned"])
+    assert (len(executions(today)), is_completed(today), states_of(job)) == (1, False, ["done", "planned"])
 
 
 def test_an_answer_that_is_lost_while_it_is_completed(sandbox: SandboxApi) -> None:
@@ -86,7 +86,7 @@ def test_an_answer_that_is_lost_while_it_is_completed(sandbox: SandboxApi) -> No
     assert job.state == State.SUCCEEDED
     assert job.result is not None
     assert job.result["summary"] == "the event is completed; how many effects ran is unknown"
-    assert len(executed(sandbox)) == 2
+    assert len(executions(sandbox)) == 2
 
 
 @pytest.mark.parametrize("reply", [{"status": 503, "body": "no"}, {"body": "<html>"}, {"status": 500, "body": ""}])
@@ -100,7 +100,7 @@ def test_a_lost_answer_to_what_runs_no_effect_asks_nobody(today: SandboxApi, rep
     service.run_now([job], actor="test", reason="at once")
 
     assert run(job).state == State.SUCCEEDED
-    assert (len(executed(today)), is_completed(today)) == (1, True)
+    assert (len(executions(today)), is_completed(today)) == (1, True)
 
 
 def test_a_completion_that_was_not_carried_out_is_of_unknown_outcome(sandbox: SandboxApi) -> None:
@@ -114,7 +114,7 @@ def test_a_completion_that_was_not_carried_out_is_of_unknown_outcome(sandbox: Sa
     sandbox.control("DELETE", "faults")
     service.retry([job], actor="user:ann", reason="the event is open")
     assert run(job).state == State.SUCCEEDED
-    assert len(executed(sandbox)) == 1
+    assert len(executions(sandbox)) == 1
 
 
 @pytest.mark.parametrize("points", [[5], [14], [7, 16]])
@@ -124,17 +124,17 @@ def test_no_point_makes_effects_run_twice(sandbox: SandboxApi, points: list[int]
     ids = plant_effects(sandbox, "PRE", "POST")
 
     assert run(trigger_job()).state == State.SUCCEEDED
-    assert (executed(sandbox), is_completed(sandbox)) == (ids, True)
+    assert (executions(sandbox), is_completed(sandbox)) == (ids, True)
     assert "completeEvent" not in sandbox.control("GET", "stats")["operations"]
 
 
-def unanswered(sandbox: SandboxApi) -> Job:
+def leave_unanswered(sandbox: SandboxApi) -> Job:
     """A dead letter that has sent the first of two effects, without an answer; keys are ignored from now on."""
     plant_effects(sandbox, "PRE", "POST")
     replies = {"operations": ["executeEffect"], "replies": [{"status": 500, "body": "no"}], "ignoreKeys": True}
     sandbox.control("POST", "faults", replies)
     job = run(trigger_job(byPolicy=True))
-    assert (job.state, executed(sandbox)) == (State.DEAD, [f"{EVENT}:0"])
+    assert (job.state, executions(sandbox)) == (State.DEAD, [f"{EVENT}:0"])
     return job
 
 
@@ -142,13 +142,13 @@ def unanswered(sandbox: SandboxApi) -> Job:
 def test_an_event_that_is_moved_after_an_effect_was_sent(today: SandboxApi, to: str) -> None:
     """Its new job sends nothing, and names the one that has: an operator decides there. So after it was moved back."""
     set_policy("trigger", CAMPAIGN)
-    sender, at = unanswered(today), f"1001-06-01T{to}:00.000Z"
+    sender, at = leave_unanswered(today), f"1001-06-01T{to}:00.000Z"
     today.control("POST", "events", {"id": EVENT, "scheduledAt": at})
     job = run(trigger_job(at=at, byPolicy=True, again=1))
 
     assert (job.state, job.may_have_been_applied) == (State.DEAD, False)
     assert f"job {sender.pk} may have sent effects of event" in job.error
-    assert executed(today) == [f"{EVENT}:0"]
+    assert executions(today) == [f"{EVENT}:0"]
     settling.settle(sender.pk, actor="user:ann")
     service.retry([job], actor="user:ann", reason="the other one goes on")
     job = run(job)
@@ -156,4 +156,4 @@ def test_an_event_that_is_moved_after_an_effect_was_sent(today: SandboxApi, to: 
     assert run(sender).state == State.SUCCEEDED
     service.run_now([job], actor="test", reason="its time has come")
     assert run(job).state == State.SKIPPED
-    assert executed(today) == [f"{EVENT}:0", f"{EVENT}:1"]
+    assert executions(today) == [f"{EVENT}:0", f"{EVENT}:1"]

@@ -12,12 +12,12 @@ from jobs.main_api.client import MainApi
 from jobs.models import Job
 from jobs.states import State
 from sandbox.dialect import DIALECTS
-from tests.support.crashes import Killed, killed_at, rescue
+from tests.support.crashes import Killed, kill_at, rescue
 from tests.support.effects import claim, run
 from tests.support.events import (
     CAMPAIGN,
     EVENT,
-    executed,
+    executions,
     is_completed,
     plant_effects,
     set_policy,
@@ -50,7 +50,7 @@ def too_many(sandbox: SandboxApi, job: Job, redis: Redis) -> Job:
     return job
 
 
-def refused(sandbox: SandboxApi, job: Job, redis: Redis) -> Job:
+def refuse(sandbox: SandboxApi, job: Job, redis: Redis) -> Job:
     """Every effect, for good; then HTTP 429."""
     plant_effects(sandbox, "PRE", "POST", fails="it has no target")
     refuse_once(sandbox, "expireEvent")
@@ -60,16 +60,16 @@ def refused(sandbox: SandboxApi, job: Job, redis: Redis) -> Job:
     return job
 
 
-def killed(sandbox: SandboxApi, job: Job, redis: Redis) -> Job:
+def kill(sandbox: SandboxApi, job: Job, redis: Redis) -> Job:
     """kill -9 between the record of the step and the request."""
-    with killed_at(1, *((MainApi, name) for name in ("execute_effect", "complete_event"))), pytest.raises(Killed):
+    with kill_at(1, *((MainApi, name) for name in ("execute_effect", "complete_event"))), pytest.raises(Killed):
         attempt.run_handler([claim(job)])
     job = rescue(job, redis)
     assert job.state == State.QUEUED
     return job
 
 
-def forbidden(sandbox: SandboxApi, job: Job, redis: Redis) -> Job:
+def forbid(sandbox: SandboxApi, job: Job, redis: Redis) -> Job:
     """A credential without the role that mutations need, until somebody mends that."""
     sandbox.control("POST", "dialect", {"points": sorted(DIALECTS["today"] - {6} | {10})})
     job = run(job)
@@ -91,11 +91,11 @@ def again(job: Job) -> Job:
     ("dialect", "end_unsent"),
     [
         ("today", too_many),
-        ("today", killed),
-        ("today", forbidden),
-        ("today", refused),
+        ("today", kill),
+        ("today", forbid),
+        ("today", refuse),
         ("contract", too_many),
-        ("contract", killed),
+        ("contract", kill),
     ],
 )
 def test_an_event_that_was_moved_meanwhile_is_left_alone(
@@ -106,11 +106,11 @@ def test_an_event_that_was_moved_meanwhile_is_left_alone(
     plant_effects(sandbox, "PRE", "POST")
     set_policy("trigger", CAMPAIGN)
     job = end_unsent(sandbox, trigger_job(byPolicy=True), redis)
-    assert (job.may_have_been_applied, executed(sandbox)) == (False, [])
+    assert (job.may_have_been_applied, executions(sandbox)) == (False, [])
     move(sandbox)
     job = again(job)
 
-    assert (job.state, job.result, executed(sandbox), is_completed(sandbox)) == (State.SKIPPED, None, [], False)
+    assert (job.state, job.result, executions(sandbox), is_completed(sandbox)) == (State.SKIPPED, None, [], False)
 
 
 def test_a_policy_that_was_changed_meanwhile_is_followed(today: SandboxApi, redis: Redis) -> None:
@@ -120,7 +120,7 @@ def test_a_policy_that_was_changed_meanwhile_is_followed(today: SandboxApi, redi
     set_policy("expire", CAMPAIGN)
     job = again(job)
 
-    assert (job.state, executed(today), is_completed(today)) == (State.SKIPPED, [], False)
+    assert (job.state, executions(today), is_completed(today)) == (State.SKIPPED, [], False)
     assert "the policy for event" in last_reason(job)
 
 
@@ -131,11 +131,11 @@ def test_an_event_that_others_completed_meanwhile_is_done(today: SandboxApi, red
     today.control("POST", "events", {"id": EVENT, "isCompleted": True})
     job = again(job)
 
-    assert (job.state, executed(today)) == (State.SKIPPED, [])
+    assert (job.state, executions(today)) == (State.SKIPPED, [])
     assert "is completed" in last_reason(job)
 
 
-@pytest.mark.parametrize("end_unsent", [too_many, killed, refused])
+@pytest.mark.parametrize("end_unsent", [too_many, kill, refuse])
 def test_another_job_of_the_event_goes_on_after_it_was_cancelled(
     today: SandboxApi, redis: Redis, end_unsent: Callable[[SandboxApi, Job, Redis], Job]
 ) -> None:
@@ -145,7 +145,7 @@ def test_another_job_of_the_event_goes_on_after_it_was_cancelled(
     service.cancel([job], actor="user:ann", reason="not now")
 
     assert run(trigger_job(again=1)).state == State.SUCCEEDED
-    assert executed(today) == ids
+    assert executions(today) == ids
 
 
 @pytest.mark.parametrize("dialect", ["today", "contract"])
@@ -162,13 +162,13 @@ def test_what_may_have_been_sent_before_stays_so(sandbox: SandboxApi, dialect: s
     job = again(job)
     assert (job.state, states_of(job)[0]) == (State.RETRYING, "unknown")
 
-    sent = executed(sandbox)
+    sent = executions(sandbox)
     other = run(trigger_job(again=1))
     assert (other.state, f"job {job.pk} triggers event" in other.error) == (State.RETRYING, True)
     service.discard([job], actor="user:ann", reason="nobody knows")
     other = again(other)
     assert (other.state, f"job {job.pk} may have sent effects of event" in other.error) == (State.DEAD, True)
-    assert executed(sandbox) == sent == (ids[:1] if dialect == "today" else [])
+    assert executions(sandbox) == sent == (ids[:1] if dialect == "today" else [])
 
 
 @pytest.mark.parametrize("answer", ["fails", "inactive"])
@@ -178,7 +178,7 @@ def test_what_is_refused_after_an_unclear_answer_may_have_been_carried_out(today
     replies = {"operations": ["executeEffect"], "replies": [{"status": 500, "body": "no"}], "ignoreKeys": True}
     today.control("POST", "faults", replies)
     job = run(trigger_job())
-    assert (job.state, executed(today)) == (State.DEAD, ids)
+    assert (job.state, executions(today)) == (State.DEAD, ids)
     plant_effects(today, "PRE", **({"fails": "it has no target"} if answer == "fails" else {"isActive": False}))
     refuse_once(today, "expireEvent")
     job = again(job)
@@ -188,32 +188,32 @@ def test_what_is_refused_after_an_unclear_answer_may_have_been_carried_out(today
     service.discard([job], actor="user:ann", reason="nobody knows")
     other = run(trigger_job(again=1))
     assert (other.state, f"job {job.pk} may have sent effects of event" in other.error) == (State.DEAD, True)
-    assert executed(today) == ids
+    assert executions(today) == ids
 
 
 def test_refused_effects_that_another_job_has_executed_are_skipped(today: SandboxApi, redis: Redis) -> None:
     """The first job is retried after the second one has triggered the event: nothing is refused any more."""
     ids = plant_effects(today, "PRE", "POST")
-    job = refused(today, trigger_job(), redis)
+    job = refuse(today, trigger_job(), redis)
     service.cancel([job], actor="user:ann", reason="not now")
     other = run(trigger_job(again=1))
     job.refresh_from_db()
     service.retry([job], actor="user:ann", reason="all that was cancelled")
     job = run(job)
 
-    assert (job.state, executed(today)) == (State.SKIPPED, ids)
+    assert (job.state, executions(today)) == (State.SKIPPED, ids)
     assert f"job {other.pk} has triggered event" in last_reason(job)
 
 
 def test_refused_effects_of_an_event_that_is_not_listed_are_a_dead_letter(today: SandboxApi, redis: Redis) -> None:
     """It was moved, and the main API lists overdue events only by now: it stays open for its new time."""
     plant_effects(today, "PRE", "POST")
-    job = refused(today, trigger_job(), redis)
+    job = refuse(today, trigger_job(), redis)
     move(today)
     today.control("POST", "dialect", {"dialect": "contract"})
     job = again(job)
 
-    assert (job.state, executed(today), is_completed(today)) == (State.DEAD, [], False)
+    assert (job.state, executions(today), is_completed(today)) == (State.DEAD, [], False)
     assert "0 of 2 effects executed of event event-1-2, which is not listed as overdue any more" in job.error
 
 
@@ -241,13 +241,13 @@ def test_what_was_refused_is_sent_by_a_retry_though_the_completion_had_no_answer
     plant_effects(today, *("PRE", "POST")[:refused_ones], fails="it has no target")
     today.control("POST", "faults", {"operations": ["expireEvent"], "replies": [{"status": 503, "body": "no"}]})
     job = run(trigger_job())
-    assert (job.state, is_completed(today), len(executed(today))) == (State.RETRYING, True, 2 - refused_ones)
+    assert (job.state, is_completed(today), len(executions(today))) == (State.RETRYING, True, 2 - refused_ones)
     job = again(job)
     assert (job.state, states_of(job)[-1]) == (State.DEAD, "done")
     plant_effects(today, "PRE", "POST", fails="")
     job = again(job)
 
-    assert (job.state, sorted(executed(today))) == (State.SUCCEEDED, ids)
+    assert (job.state, sorted(executions(today))) == (State.SUCCEEDED, ids)
 
 
 def test_an_event_whose_effects_were_executed_is_completed_though_it_is_not_listed(today: SandboxApi) -> None:
@@ -260,7 +260,7 @@ def test_an_event_whose_effects_were_executed_is_completed_though_it_is_not_list
     today.control("POST", "dialect", {"dialect": "contract"})
 
     assert again(job).state == State.SUCCEEDED
-    assert (executed(today), is_completed(today)) == (ids, True)
+    assert (executions(today), is_completed(today)) == (ids, True)
 
 
 def test_a_completion_that_is_refused_is_a_dead_letter(sandbox: SandboxApi) -> None:

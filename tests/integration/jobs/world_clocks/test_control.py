@@ -17,7 +17,7 @@ from jobs.world_clocks import control, ticker
 from tests.support import world_clocks
 from tests.support.ledger import last_reason
 from tests.support.working import work
-from tests.support.world_clocks import due, last_job, running, settings, steps
+from tests.support.world_clocks import due, last_job, settings, start_running, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MINUTE = timedelta(minutes=1)
@@ -26,7 +26,7 @@ NS = 10**9
 
 def with_step(**changes: Any) -> Job:
     """The job of the first step of a clock."""
-    ticker.fire_due(due(running(**changes)))
+    ticker.fire_due(due(start_running(**changes)))
     return last_job()
 
 
@@ -68,7 +68,7 @@ def test_pausing_cancels_a_step_that_has_not_begun(redis: Redis) -> None:
 
 def test_a_step_that_was_taken_back_moves_nothing_when_it_is_retried(redis: Redis, sandbox: Any) -> None:
     """Its hour is owed again, once: neither a retry nor another pause while it waits moves or owes it twice."""
-    ticker.fire_due(due(running("campaign-1")))
+    ticker.fire_due(due(start_running("campaign-1")))
     control.pause("campaign-1", actor="user:olga")
     service.retry([last_job("campaign-1")], actor="user:ann", reason="all cancelled jobs")
     control.resume("campaign-1", actor="user:olga")
@@ -87,7 +87,7 @@ def test_a_step_that_was_claimed_and_not_attempted_is_taken_back_once(
     redis: Redis, sandbox: Any, claim: Exception
 ) -> None:
     """It was handed back, or had to wait: it is owed again, so that a retry must not move its time."""
-    ticker.fire_due(due(running("campaign-1")))
+    ticker.fire_due(due(start_running("campaign-1")))
     (claimed,) = attempt.claim([str(last_job("campaign-1").pk)], worker="w", now=timezone.now())
     attempt.record([attempt.ending_of(claimed, claim, 0.0, now=timezone.now())], actor="worker:w")
     text = control.pause("campaign-1", actor="user:olga")
@@ -132,7 +132,7 @@ def test_a_clock_that_is_switched_off_owes_nothing(redis: Redis) -> None:
 def test_all_clocks_are_paused_at_once(redis: Redis) -> None:
     """Those that do not run are left alone."""
     for campaign_id in ("c-1", "c-2", "c-3"):
-        running(campaign_id)
+        start_running(campaign_id)
     control.stop("c-3", actor="test")
     sentences = control.pause_all(actor="user:olga", reason="wrong world")
 
@@ -155,7 +155,7 @@ def test_all_clocks_are_paused_at_once(redis: Redis) -> None:
 )
 def test_what_the_state_does_not_allow_is_refused(redis: Redis, action: Any, state: str, text: str) -> None:
     """Only a clock that is on is resumed, so that nobody starts what no administrator has."""
-    running()
+    start_running()
     WorldClock.objects.update(state=state)
     with pytest.raises(StateConflict, match=text):
         action("c-1", actor="test")
@@ -183,7 +183,7 @@ def test_what_the_state_does_not_allow_is_refused(redis: Redis, action: Any, sta
 )
 def test_wrong_settings_are_refused_by_their_field(redis: Redis, changes: dict[str, Any], field: str) -> None:
     """Nothing changes."""
-    running()
+    start_running()
     with pytest.raises(InvalidWorldClock) as caught:
         control.configure("c-1", settings(**changes), actor="test")
 
@@ -193,7 +193,7 @@ def test_wrong_settings_are_refused_by_their_field(redis: Redis, changes: dict[s
 
 def test_a_clock_that_is_started_in_vain_says_so(redis: Redis) -> None:
     """It waits from the beginning, and makes its step once nothing holds it up."""
-    running()
+    start_running()
     control.stop("c-1", actor="test")
     CampaignClock.objects.update(is_active=False)
     text = control.start("c-1", actor="user:ann")
@@ -218,7 +218,7 @@ def test_a_clock_needs_a_campaign_on_world_time(redis: Redis, campaign_id: str) 
 
 def test_the_same_settings_change_nothing(redis: Redis) -> None:
     """And leave no trace."""
-    clock = running()
+    clock = start_running()
     before = OperatorAction.objects.count()
 
     assert not control.configure("c-1", settings(), actor="test")
@@ -227,7 +227,7 @@ def test_the_same_settings_change_nothing(redis: Redis) -> None:
 
 def test_a_row_that_was_edited_can_be_paused_and_corrected(redis: Redis) -> None:
     """Whatever is wrong with it, nobody has to wait for it; it cannot be started as it is."""
-    running()
+    start_running()
     WorldClock.objects.update(time_zone="Mars/Base")
     control.pause("c-1", actor="test")
     with pytest.raises(InvalidWorldClock, match="there is no time zone"):

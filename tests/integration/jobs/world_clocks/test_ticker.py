@@ -19,7 +19,7 @@ from tests.support import world_clocks
 from tests.support.dialects import let_time_move
 from tests.support.stops import submit_at
 from tests.support.working import work
-from tests.support.world_clocks import due, last_job, running, settings, steps
+from tests.support.world_clocks import due, last_job, settings, start_running, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SECOND = timedelta(seconds=1)
@@ -33,7 +33,7 @@ def end_last_step(state: State = State.SUCCEEDED, error: str = "") -> None:
 
 def test_a_due_step_is_submitted_once(redis: Redis) -> None:
     """By its number; the next one is a step later. Before it is due, nothing is."""
-    clock = running()
+    clock = start_running()
     at = due(clock)
 
     assert [ticker.fire_due(at - SECOND), ticker.fire_due(at), ticker.fire_due(at)] == [0, 1, 0]
@@ -47,7 +47,7 @@ def test_a_due_step_is_submitted_once(redis: Redis) -> None:
 
 def test_two_schedulers_at_once_make_one_step(redis: Redis) -> None:
     """Both have read the clock as due; the one that gets its row later finds the step made."""
-    at, barrier, made = due(running()), Barrier(2), []
+    at, barrier, made = due(start_running()), Barrier(2), []
 
     def schedule() -> None:
         barrier.wait(30)
@@ -70,7 +70,7 @@ def test_a_scheduler_that_reads_before_and_writes_after_another_makes_nothing(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its view of the clock is of another step, although more steps are due."""
-    clock = running(catch_up="step")
+    clock = start_running(catch_up="step")
     at = due(clock) + 5 * MINUTE
     find = ticker.find_reasons
 
@@ -88,7 +88,7 @@ def test_a_scheduler_that_reads_before_and_writes_after_another_makes_nothing(
 
 def test_a_scheduler_that_dies_within_a_step_has_done_nothing(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """The job and the clock's position are one transaction: the next scheduler makes the step."""
-    at, submit = due(running()), service.submit
+    at, submit = due(start_running()), service.submit
 
     def submit_and_die(*args: Any, **kwargs: Any) -> Any:
         """Before the commit."""
@@ -107,7 +107,7 @@ def test_a_scheduler_that_dies_within_a_step_has_done_nothing(redis: Redis, monk
 
 def test_a_step_waits_for_the_one_before(redis: Redis) -> None:
     """Without a word for a minute; then it says so. What a skipping clock waited for is lost."""
-    at = due(running())
+    at = due(start_running())
     ticker.fire_due(at)
     silent = [ticker.fire_due(at + MINUTE + wait * SECOND) for wait in (0, 59)]
     quiet = world_clocks.of().waits
@@ -126,7 +126,7 @@ def test_a_step_waits_for_the_one_before(redis: Redis) -> None:
 @pytest.mark.parametrize(("catch_up", "expected"), [("jump", [3600, 7200]), ("step", [3600] * 6)])
 def test_an_outage_is_made_up_for(redis: Redis, catch_up: str, expected: list[int]) -> None:
     """By one step within its limit, or step by step."""
-    at = due(running(catch_up=catch_up))
+    at = due(start_running(catch_up=catch_up))
     ticker.fire_due(at)
     end_last_step()
     for _ in range(9):
@@ -139,7 +139,7 @@ def test_an_outage_is_made_up_for(redis: Redis, catch_up: str, expected: list[in
 
 def test_a_failed_step_holds_the_clock_until_somebody_decides(redis: Redis) -> None:
     """Its page says why; a discarded step is gone, and the clock goes on."""
-    at = due(running(catch_up="step"))
+    at = due(start_running(catch_up="step"))
     ticker.fire_due(at)
     end_last_step(State.DEAD, "HTTP 500")
     ticker.fire_due(at + MINUTE)
@@ -164,7 +164,7 @@ def test_a_failed_step_holds_the_clock_until_somebody_decides(redis: Redis) -> N
 )
 def test_a_campaign_that_takes_no_step_gets_none(redis: Redis, change: dict[str, Any] | None, problem: str) -> None:
     """No jobs pile up; the reason is written once, and another clock goes on."""
-    clock, other = running(), running("c-2")
+    clock, other = start_running(), start_running("c-2")
     if change is None:
         pauses.pause("campaign", "c-1", actor="user:ann", reason="no game")
     else:
@@ -181,7 +181,7 @@ def test_a_campaign_that_takes_no_step_gets_none(redis: Redis, change: dict[str,
 
 def test_a_clock_waits_while_the_world_stands_at_a_stop(redis: Redis) -> None:
     """Silently for a minute, as it does for a step. It goes on once the stop's job has ended."""
-    clock, other = running(), running("c-2")
+    clock, other = start_running(), start_running("c-2")
     job, at = submit_at("1001-06-01T11:00:00Z", campaign_id="c-1"), due(other)
     ticker.fire_due(at)
     silent = world_clocks.of().problem
@@ -201,7 +201,7 @@ def test_a_clock_waits_while_the_world_stands_at_a_stop(redis: Redis) -> None:
 def test_a_round_that_takes_too_long_ends_and_the_next_goes_on(redis: Redis) -> None:
     """The scheduler comes back at once for the steps that are left. A clock that waits is asked for last, or not."""
     ids = ["c-1", "c-2", "c-3"]
-    at = max(due(running(campaign_id)) for campaign_id in ids)
+    at = max(due(start_running(campaign_id)) for campaign_id in ids)
     CampaignClock.objects.filter(pk="c-1").update(is_active=False)
     ticker.fire_due(at, most_s=0)
     left = ticker.next_step(at)
@@ -217,7 +217,7 @@ def test_a_round_that_takes_too_long_ends_and_the_next_goes_on(redis: Redis) -> 
 
 
 def test_a_row_that_was_edited_holds_up_only_itself(redis: Redis) -> None:
-    clock, other = running(), running("c-2")
+    clock, other = start_running(), start_running("c-2")
     WorldClock.objects.filter(pk="c-1").update(time_zone="Mars/Base")
     ticker.fire_due(max(due(clock), due(other)))
 
@@ -227,14 +227,14 @@ def test_a_row_that_was_edited_holds_up_only_itself(redis: Redis) -> None:
 
 def test_slow_clocks_make_no_empty_jobs(redis: Redis) -> None:
     """A step of less than a second moves with the next."""
-    at = due(running(rate=Decimal("0.01"), step=60))
+    at = due(start_running(rate=Decimal("0.01"), step=60))
     assert [ticker.fire_due(at + n * MINUTE) for n in range(2)] == [0, 1]
     assert (steps(), world_clocks.of().owed) == ([1], 200_000_000)
 
 
 def test_the_scheduler_makes_steps_on_time(redis: Redis) -> None:
     """Its next look is at the next step; a clock that waits does not keep it awake."""
-    at = due(running(step=10))
+    at = due(start_running(step=10))
     scheduler = Scheduler(connection=redis)
     scheduler.fire(at)
     assert steps() == [600]
@@ -250,7 +250,7 @@ def test_the_scheduler_makes_steps_on_time(redis: Redis) -> None:
 
 def test_a_new_rate_counts_from_now(redis: Redis) -> None:
     """The half minute before at the old one; a paused clock earns nothing."""
-    clock = running()
+    clock = start_running()
     start = due(clock) - MINUTE
     WorldClock.objects.update(counted_until=start - MINUTE / 2)
     control.configure("c-1", settings(rate=Decimal(120), most_per_step=10_000), actor="test")
@@ -264,7 +264,7 @@ def test_a_new_rate_counts_from_now(redis: Redis) -> None:
 def test_a_worker_moves_the_campaign_by_the_step(redis: Redis, sandbox: Any) -> None:
     """Twice, relative to what the clock shows then."""
     let_time_move(sandbox)
-    clock = running("campaign-1")
+    clock = start_running("campaign-1")
     for n in range(2):
         ticker.fire_due(due(clock) + n * MINUTE)
         work(redis)
@@ -273,7 +273,7 @@ def test_a_worker_moves_the_campaign_by_the_step(redis: Redis, sandbox: Any) -> 
 
 def test_a_clock_goes_on_after_the_machine_s_clock_was_years_ahead(redis: Redis) -> None:
     """It has counted real time up to 2031; it counts anew at the next look, says so, and steps as ever."""
-    now = due(running())
+    now = due(start_running())
     ahead = now + timedelta(days=5 * 365)
     assert ticker.fire_due(ahead) == 0  # missed, by its own clock
     assert due(world_clocks.of()) > ahead

@@ -25,7 +25,7 @@ def _state(redis: Redis) -> None:
     MonitorState.objects.create()
 
 
-def announced(points: Iterable[int] | Report) -> tuple[str, str] | None:
+def read_announcement(points: Iterable[int] | Report) -> tuple[str, str] | None:
     """The severity and text of the alert that a report of these points opens or repeats."""
     main_api_check.store(points if isinstance(points, Report) else check_sandbox(points))
     counts = dict(Alert.objects.values_list("pk", "count"))
@@ -44,12 +44,12 @@ def resolve_what_is_over() -> None:
 
 def test_a_changed_verdict_raises_one_alert() -> None:
     """Not the first verdict; a point no longer seen keeps its verdict; improvements are information."""
-    first = announced(check_sandbox([15], effects=[]))
-    seen = announced([15])  # which it could not see
-    announced([])
-    worse = announced([3])
-    hidden = announced(check_sandbox([3], effects=[]))
-    better = announced([])
+    first = read_announcement(check_sandbox([15], effects=[]))
+    seen = read_announcement([15])  # which it could not see
+    read_announcement([])
+    worse = read_announcement([3])
+    hidden = read_announcement(check_sandbox([3], effects=[]))
+    better = read_announcement([])
 
     assert (first, seen, hidden) == (None, None, None)
     assert worse is not None
@@ -64,8 +64,8 @@ def test_a_changed_verdict_raises_one_alert() -> None:
 
 def test_an_alert_about_a_change_resolves_after_a_day() -> None:
     """It is not a lasting condition."""
-    announced([])
-    announced([3])
+    read_announcement([])
+    read_announcement([3])
     resolve_what_is_over()
     before = Alert.objects.get().status
     Alert.objects.update(last_at=later(-25 * 3600))
@@ -76,11 +76,11 @@ def test_an_alert_about_a_change_resolves_after_a_day() -> None:
 
 def test_a_main_api_that_cannot_work_has_an_alert_until_it_can() -> None:
     """From the first check on; other findings stay in the text."""
-    first = announced([10])
-    second = announced([3, 10])
+    first = read_announcement([10])
+    second = read_announcement([3, 10])
     resolve_what_is_over()
     during = Alert.objects.get().status
-    announced([3])
+    read_announcement([3])
     resolve_what_is_over()
 
     assert first is not None

@@ -34,7 +34,7 @@ def a_job(state: State, number: int = 0) -> Job:
     )
 
 
-def recorded() -> list[tuple[str, str]]:
+def read_moves() -> list[tuple[str, str]]:
     """All moves in the audit trail."""
     return list(AuditEntry.objects.order_by("id").values_list("was", "now"))
 
@@ -57,7 +57,7 @@ def test_a_single_move_is_checked_against_moves(was: State, to: State) -> None:
 
     assert moved == (to in MOVES[was])
     assert Job.objects.get().state == (to if moved else was)
-    assert recorded() == ([(was, to)] if moved else [])
+    assert read_moves() == ([(was, to)] if moved else [])
 
 
 @pytest.mark.parametrize(("was", "to"), PAIRS)
@@ -83,7 +83,7 @@ def test_the_end_of_an_attempt_is_checked_against_moves(was: State, to: State) -
     ended = let_through and was is State.RUNNING
     assert Job.objects.get(pk=job.pk).state == (to if ended else was)
     expected = [("RUNNING", "SUCCEEDED")] + [("RUNNING", to)] * ended + [("QUEUED", "RUNNING")]
-    assert sorted(recorded()) == (sorted(expected) if let_through else [])
+    assert sorted(read_moves()) == (sorted(expected) if let_through else [])
 
 
 @pytest.mark.parametrize("state", State)
@@ -103,7 +103,7 @@ def test_only_waiting_jobs_are_queued_when_due(was: State) -> None:
     queued = moves.queue_due([str(job.pk)], actor="test", reason="due", now=now)
 
     assert bool(queued) == (was in WAITING)
-    assert recorded() == [(was, State.QUEUED)] * len(queued)
+    assert read_moves() == [(was, State.QUEUED)] * len(queued)
 
 
 @pytest.mark.parametrize("was", [State.QUEUED, *WAITING])
@@ -117,7 +117,7 @@ def test_a_change_of_moves_is_respected_everywhere(was: State, monkeypatch: pyte
     with pytest.raises(StateConflict):
         moves.cycle([], [str(job.pk)], actor="test", worker="w", now=now)
 
-    assert (Job.objects.get().state, recorded()) == (was, [])
+    assert (Job.objects.get().state, read_moves()) == (was, [])
 
 
 def test_forbidden_and_lost_moves_raise() -> None:
@@ -130,7 +130,7 @@ def test_forbidden_and_lost_moves_raise() -> None:
         moves.move(Move(job, State.RUNNING, "forbidden"), actor="test")
     with pytest.raises(StateConflict):
         moves.move(Move(stale, State.CANCELLED, "lost"), actor="test")
-    assert recorded() == [("QUEUED", "CANCELLED")]
+    assert read_moves() == [("QUEUED", "CANCELLED")]
     with pytest.raises(TypeError):
         AuditEntry.objects.filter(job=job)[0].save()
 
@@ -198,7 +198,7 @@ def test_moves_are_announced_in_order_and_once_whenever_they_are_said(monkeypatc
 
     of_each = [[to for job_id, to in said if job_id == str(job.pk)] for job in jobs]
     assert of_each == [["RUNNING", "SUCCEEDED"]] * 3 + [["RUNNING", "RETRYING"]]
-    assert [to for _, to in said] == [to for _, to in recorded()]
+    assert [to for _, to in said] == [to for _, to in read_moves()]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -222,7 +222,7 @@ def test_committed_moves_are_announced_whatever_becomes_of_the_next_ones(monkeyp
     later.say()
 
     assert said == ["RUNNING"]
-    assert recorded() == [("QUEUED", "RUNNING")]
+    assert read_moves() == [("QUEUED", "RUNNING")]
 
 
 def _wait_until_running(job: Job) -> bool:
@@ -259,4 +259,4 @@ def test_what_is_said_meanwhile_survives_a_statement_that_fails() -> None:
     moves.cycle([ending.bare()], [], actor="test", worker="w", now=timezone.now(), later=later)
 
     assert said == ["earlier"]
-    assert (Job.objects.get().state, recorded()) == ("SUCCEEDED", [("RUNNING", "SUCCEEDED")])
+    assert (Job.objects.get().state, read_moves()) == ("SUCCEEDED", [("RUNNING", "SUCCEEDED")])

@@ -19,7 +19,7 @@ from sandbox.contract import Record
 from sandbox.seed import Size
 from sandbox.server import Sandbox
 from sandbox.world import World
-from tests.support.conformance import JWT, KEY, Recorder, answering, check_sandbox, found, verdicts
+from tests.support.conformance import JWT, KEY, Recorder, answer_with, check_sandbox, finding, verdicts
 from tests.support.servers import ROOT
 
 FITS, TOLERATED, FAULT, NOT_SEEN = Verdict.FITS, Verdict.TOLERATED, Verdict.FAULT, Verdict.NOT_SEEN
@@ -98,9 +98,9 @@ def test_missing_data_is_reported(points: list[int]) -> None:
         FAULT if 8 in points else NOT_SEEN if 10 in points else FITS,
         FAULT if 10 in points else FITS,
     )
-    assert "needed: a campaign with a world time" in found(report, 3)
-    assert "name one with check_main_api --effect" in found(report, 1)
-    assert "the listener has heard no message" in found(report, 12)
+    assert "needed: a campaign with a world time" in finding(report, 3)
+    assert "name one with check_main_api --effect" in finding(report, 1)
+    assert "the listener has heard no message" in finding(report, 12)
 
 
 class Careless(World):
@@ -119,7 +119,7 @@ def test_a_main_api_that_accepts_a_wrong_version_is_dangerous() -> None:
     changed = {key for key, town in world.settlements.items() if town != before[key]}
     assert [{**world.settlements[key], "version": 1} for key in changed] == [before[key] for key in changed]
     assert verdicts(report)[7] is FAULT
-    assert "dangerous: an update of settlement-1-1-1" in found(report, 7)
+    assert "dangerous: an update of settlement-1-1-1" in finding(report, 7)
     assert report.exit_code == 1
 
 
@@ -130,7 +130,7 @@ def test_unreadable_effects_are_found_by_a_dry_run() -> None:
     unreadable = check_sandbox([16], world=world, effects=["of-a-town"])
     inactive = check_sandbox(effects=["effect-1-4"])
 
-    assert "getEffect does not find of-a-town, which executeEffect runs" in found(unreadable, 16)
+    assert "getEffect does not find of-a-town, which executeEffect runs" in finding(unreadable, 16)
     assert verdicts(inactive)[16] is NOT_SEEN
 
 
@@ -151,7 +151,7 @@ ODD: Mapping[str, tuple[object, CheckOutcome, str]] = {
 @pytest.mark.parametrize(("answer", "outcome", "said"), ODD.values(), ids=ODD)
 def test_odd_answers_end_the_check(answer: object, outcome: CheckOutcome, said: str) -> None:
     """After two requests at most, with a reason."""
-    report = check(answering(lambda _: answer), url="u", is_key=False, by="tests")
+    report = check(answer_with(lambda _: answer), url="u", is_key=False, by="tests")
 
     assert (report.outcome, report.points) == (outcome, [])
     assert said in report.reason
@@ -188,7 +188,7 @@ def test_no_answer_breaks_the_check(data: st.DataObject) -> None:
         body = {"data": {name: data.draw(JSON) for name in fields if name in payload["query"]}}
         return data.draw(st.sampled_from([body, body, {**body, "errors": data.draw(ERRORS)}, 503, 401, 413, b"<"]))
 
-    report = check(answering(answer), url="u", is_key=False, by="tests", effect_ids=["e"])
+    report = check(answer_with(answer), url="u", is_key=False, by="tests", effect_ids=["e"])
 
     assert report.outcome in CheckOutcome
     assert from_json(json.loads(json.dumps(report.as_json()))) == report

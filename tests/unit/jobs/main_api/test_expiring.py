@@ -53,7 +53,7 @@ class Events:
         return [one for one in self.open if "completed" not in self._words or one.id not in self._refused]
 
 
-def unserved(ids: Sequence[str]) -> dict[str, Event | JobError | None]:
+def leave_unserved(ids: Sequence[str]) -> dict[str, Event | JobError | None]:
     """As by the contract; known from the first answer on."""
     return dict.fromkeys(ids, NotServed("event"))
 
@@ -83,7 +83,7 @@ def test_refused_events_harm_no_other(count: int, refused: set[int], placed: boo
     def kept(campaign_ids: Sequence[str]) -> dict[str, Listing[Event] | JobError]:
         return dict.fromkeys(campaign_ids, Listing(before))
 
-    overdue, single = kept if lists == "old" else api.overdue, unserved if lists == "only" else api.single
+    overdue, single = kept if lists == "old" else api.overdue, leave_unserved if lists == "only" else api.single
     answers = Expiring(api.send, overdue, single).run(before, "job")
 
     failed = {one for one, error in answers.items() if error}
@@ -100,7 +100,7 @@ def test_a_main_api_that_refuses_all_is_not_stormed(placed: bool) -> None:
     """For want of a role. The credential is to blame."""
     api = Events(40, set(range(40)), placed=placed, words="Forbidden resource")
 
-    answers = Expiring(api.send, api.overdue, unserved).run(list(api.open), "job")
+    answers = Expiring(api.send, api.overdue, leave_unserved).run(list(api.open), "job")
 
     assert {type(answer) for answer in answers.values()} == {NotAuthorized}
     assert api.requests <= 5
@@ -115,7 +115,7 @@ def test_an_answer_about_another_event_is_unclear() -> None:
         odd = {alias: {**one, "id": "e-9"} if one["id"] == "e-1" else one for alias, one in data.items()}
         return Answer(odd)
 
-    answers = Expiring(send, api.overdue, unserved).run(list(api.open), "job")
+    answers = Expiring(send, api.overdue, leave_unserved).run(list(api.open), "job")
 
     assert {one: type(error) for one, error in answers.items() if error} == {"e-1": OutcomeUnknown}
     assert set(answers) == {"e-0", "e-1", "e-2"}

@@ -15,7 +15,7 @@ GOOD = {"id": "c-1", "name": "N", "isActive": True, "currentWorldTime": "1000-01
 ODD: list[Any] = [None, 7, "x", [], {}, {"id": "c-2"}, {**GOOD, "id": "c-2", "isActive": "yes"}, {**GOOD, "name": None}]
 
 
-def listed(items: list[Any], *errors: Any) -> Listing[Campaign]:
+def parse(items: list[Any], *errors: Any) -> Listing[Campaign]:
     found = read_list("campaigns", "campaigns", Answer({"campaigns": items}, tuple(map(read_error, errors))), Campaign)
     assert isinstance(found, Listing)
     return found
@@ -24,7 +24,7 @@ def listed(items: list[Any], *errors: Any) -> Listing[Campaign]:
 @pytest.mark.parametrize("odd", ODD, ids=repr)
 def test_an_odd_item_harms_no_other(odd: Any) -> None:
     """Wherever it is, the others are read, and it is named."""
-    found = listed([GOOD, odd, {**GOOD, "id": "c-3"}])
+    found = parse([GOOD, odd, {**GOOD, "id": "c-3"}])
 
     assert [campaign.id for campaign in found] == ["c-1", "c-3"]
     assert len(found.unreadable) == 1
@@ -35,7 +35,7 @@ def test_an_odd_item_harms_no_other(odd: Any) -> None:
 def test_an_error_at_an_item_rejects_that_item() -> None:
     """An unreadable clock is not a campaign without a clock."""
     error = {"message": "no", "path": ["campaigns", 1, "currentWorldTime"]}
-    found = listed([GOOD, {**GOOD, "id": "c-2", "currentWorldTime": None}], error)
+    found = parse([GOOD, {**GOOD, "id": "c-2", "currentWorldTime": None}], error)
 
     assert [campaign.id for campaign in found] == ["c-1"]
     assert [one.id for one in found.unreadable] == ["c-2"]
@@ -43,7 +43,7 @@ def test_an_error_at_an_item_rejects_that_item() -> None:
 
 def test_an_error_without_a_path_rejects_items_with_a_null() -> None:
     """It may be about any of them; complete ones are used."""
-    found = listed([GOOD, {**GOOD, "id": "c-2", "currentWorldTime": None}], {"message": "no"})
+    found = parse([GOOD, {**GOOD, "id": "c-2", "currentWorldTime": None}], {"message": "no"})
 
     assert [campaign.id for campaign in found] == ["c-1"]
 
@@ -117,7 +117,7 @@ def test_an_error_at_an_unreadable_path_rejects_no_field(path: Any, code: str | 
 
 def test_an_item_listed_twice_is_read_once() -> None:
     """The first counts; work on a list ends, however often it names an item."""
-    assert [campaign.name for campaign in listed([GOOD, {**GOOD, "name": "M"}, GOOD])] == ["N"]
+    assert [campaign.name for campaign in parse([GOOD, {**GOOD, "name": "M"}, GOOD])] == ["N"]
 
 
 @pytest.mark.parametrize("count", [MOST_UNREADABLE, 1_600_000])

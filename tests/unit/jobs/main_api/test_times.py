@@ -50,7 +50,7 @@ NOTATIONS: Mapping[str, Callable[[datetime], object]] = {
 MOMENTS = st.integers(-62_135_500_000_000, 253_402_200_000_000).map(lambda ms: EPOCH + timedelta(milliseconds=ms))
 
 
-def answered(data: object) -> Answer:
+def answer_with(data: object) -> Answer:
     """As it comes over the wire."""
     return read_reply(Reply(200, json.dumps({"data": data}).encode()), Request.QUERY)
 
@@ -66,8 +66,8 @@ def test_a_time_of_an_object_is_read(place: str, notation: str, moment: datetime
     kind, field, value_of = FIELDS[place]
     record = {**RECORDS[kind], field: NOTATIONS[notation](moment)}
 
-    alone: Any = read_one("one", "one", answered({"one": record}), kind)
-    listed: Any = read_list("all", "all", answered({"all": [record]}), kind)
+    alone: Any = read_one("one", "one", answer_with({"one": record}), kind)
+    listed: Any = read_list("all", "all", answer_with({"all": [record]}), kind)
 
     assert [WorldTime.parse(value_of(one)).at for one in (alone, *listed)] == 2 * [moment]
 
@@ -90,7 +90,7 @@ def test_an_invalid_time_rejects_its_item_only(place: str, odd: object) -> None:
     kind, field, _ = FIELDS[place]
     good = RECORDS[kind]
 
-    found: Any = read_list("all", "all", answered({"all": [{**good, "id": "odd", field: odd}, good]}), kind)
+    found: Any = read_list("all", "all", answer_with({"all": [{**good, "id": "odd", field: odd}, good]}), kind)
 
     assert [one.id for one in found] == [good["id"]]
     assert field in str(found.unreadable[0].error)

@@ -18,11 +18,11 @@ def summary(total: Any, succeeded: Any) -> dict[str, Any]:
     return {"total": total, "succeeded": succeeded, "failed": 0}
 
 
-def completed(**summaries: Any) -> Answer:
+def completion(**summaries: Any) -> Answer:
     return Answer({"completeEvent": {**DONE, **summaries}}, ())
 
 
-def refused(message: str, code: str = "", path: Sequence[Any] = ("completeEvent",)) -> Answer:
+def refusal(message: str, code: str = "", path: Sequence[Any] = ("completeEvent",)) -> Answer:
     error = {"message": message, "path": list(path)} | ({"extensions": {"code": code}} if code else {})
     return Answer({}, (read_error(error),))
 
@@ -30,11 +30,11 @@ def refused(message: str, code: str = "", path: Sequence[Any] = ("completeEvent"
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (completed(pre=summary(1, 1), onResolve=summary(2, 1), post=summary(0, 0)), Completion(3, 2)),
-        (completed(), Completion(0, 0)),
-        (completed(pre=summary("many", True), onResolve=None, post=summary(-1, 1)), Completion(0, 1)),
-        (refused(f"Event {EVENT} is already completed", "BAD_REQUEST"), Completion(was_completed=True)),
-        (refused(f"Event {EVENT} is already completed", path=()), Completion(was_completed=True)),
+        (completion(pre=summary(1, 1), onResolve=summary(2, 1), post=summary(0, 0)), Completion(3, 2)),
+        (completion(), Completion(0, 0)),
+        (completion(pre=summary("many", True), onResolve=None, post=summary(-1, 1)), Completion(0, 1)),
+        (refusal(f"Event {EVENT} is already completed", "BAD_REQUEST"), Completion(was_completed=True)),
+        (refusal(f"Event {EVENT} is already completed", path=()), Completion(was_completed=True)),
     ],
 )
 def test_an_event_is_completed_however_malformed_the_rest_is(answer: Answer, expected: Completion) -> None:
@@ -45,12 +45,12 @@ def test_an_event_is_completed_however_malformed_the_rest_is(answer: Answer, exp
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (refused(f"event {EVENT} does not exist", "NOT_FOUND"), NotFound),
-        (refused("no", "FORBIDDEN"), NotAuthorized),
-        (refused("no", "BAD_USER_INPUT"), PermanentError),
-        (refused(f"Event {EVENT} has unresolved prerequisites", "BAD_REQUEST"), PermanentError),
-        (refused("something broke", "INTERNAL_SERVER_ERROR"), OutcomeUnknown),
-        (refused("no", "BAD_USER_INPUT", ("completeEvent", "pre")), OutcomeUnknown),
+        (refusal(f"event {EVENT} does not exist", "NOT_FOUND"), NotFound),
+        (refusal("no", "FORBIDDEN"), NotAuthorized),
+        (refusal("no", "BAD_USER_INPUT"), PermanentError),
+        (refusal(f"Event {EVENT} has unresolved prerequisites", "BAD_REQUEST"), PermanentError),
+        (refusal("something broke", "INTERNAL_SERVER_ERROR"), OutcomeUnknown),
+        (refusal("no", "BAD_USER_INPUT", ("completeEvent", "pre")), OutcomeUnknown),
         (Answer({"completeEvent": None}, ()), OutcomeUnknown),
         (Answer({"completeEvent": "ok"}, ()), OutcomeUnknown),
         (Answer({}, ()), OutcomeUnknown),
@@ -70,7 +70,7 @@ def effect(effect_id: str, priority: Any = 1, **changes: Any) -> dict[str, Any]:
     return {"id": effect_id, "priority": priority, "isActive": True, "version": 1, **fields, **changes}
 
 
-def listing(*lists: Any, spelling: str = "EVENT") -> Any:
+def list_effects(*lists: Any, spelling: str = "EVENT") -> Any:
     """Sends nothing, and has these effects for the three times."""
 
     def send(name: str, each: Sequence[Mapping[str, Any]], *, key: str = "") -> Answer:
@@ -83,7 +83,7 @@ def listing(*lists: Any, spelling: str = "EVENT") -> Any:
 @pytest.mark.parametrize("spelling", ["EVENT", "event"])
 def test_effects_come_in_the_order_of_their_execution(spelling: str) -> None:
     """By timing, then by priority, then as they are listed; however the main API spells what they hang on."""
-    send = listing(
+    send = list_effects(
         [effect("b", 2), effect("a", 1), effect("c", 2)],
         [effect("d", 9, timing="ON_RESOLVE")],
         [effect("e", 0, timing="POST")],
@@ -97,7 +97,7 @@ def test_an_effect_is_read_once_and_has_a_known_time() -> None:
     """Its own; if it names none, that of its list."""
     odd = effect("odd", timing="a\0 time of its own")
     late, early = effect("late", timing="POST"), effect("early")
-    found = effects_of(EVENT, listing([late, early], [late, odd, early], [late]))
+    found = effects_of(EVENT, list_effects([late, early], [late, odd, early], [late]))
 
     assert [(one.id, one.timing) for one in found] == [("early", "PRE"), ("odd", "ON_RESOLVE"), ("late", "POST")]
 
@@ -106,4 +106,4 @@ def test_an_effect_is_read_once_and_has_a_known_time() -> None:
 def test_an_effect_that_cannot_be_read_is_not_left_out(odd: Any) -> None:
     """The event would be completed without it."""
     with pytest.raises(JobError):
-        effects_of(EVENT, listing([effect("a")], odd, []))
+        effects_of(EVENT, list_effects([effect("a")], odd, []))

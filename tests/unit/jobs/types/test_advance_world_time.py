@@ -17,7 +17,7 @@ CLOCK = WorldTime.parse("1372-01-16T06:00:00Z")
 DUE = WorldTime.parse("1372-01-16T07:30:00Z")
 
 
-def found_nothing(_until: Until) -> WorldTime:
+def find_nothing(_until: Until) -> WorldTime:
     raise Skip("nothing")
 
 
@@ -117,7 +117,7 @@ def test_a_target_is_in_whole_milliseconds(due: str, target: str | None) -> None
 def test_there_may_be_no_target(payload: dict[str, Any], clock: WorldTime, error: type[JobError]) -> None:
     """Past the year 9999, or nothing is due."""
     with pytest.raises(error):
-        target_of(parse(payload), clock, lambda: GREGORIAN, found_nothing)
+        target_of(parse(payload), clock, lambda: GREGORIAN, find_nothing)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_time_that_no_day_of_the_campaign_has_is_refused() -> None:
         submit(submission, actor="test")
     assert caught.value.field == "payload.timeOfDay"
     with pytest.raises(PermanentError, match="hour: must be 0 to 9, not 18"):
-        target_of(parse(payload), CLOCK, lambda: TIDES, found_nothing)
+        target_of(parse(payload), CLOCK, lambda: TIDES, find_nothing)
 
 
 @pytest.mark.django_db

@@ -25,7 +25,7 @@ settlements = st.fixed_dictionaries(
 STANDING = [StructureStatus("market", operational=True), StructureStatus("temple", operational=False)]
 
 
-def grown(kind: GrowthType, level: int, variables: dict[str, Any], n: int) -> Change:
+def grow_settlement(kind: GrowthType, level: int, variables: dict[str, Any], n: int) -> Change:
     """A settlement after n occurrences; the rule must not touch what it was given."""
     before = copy.deepcopy(variables)
     change = grow(kind, level=level, variables=variables, structures=STANDING, occurrences=n)
@@ -39,9 +39,9 @@ def test_one_jump_grows_as_much_as_two(
     kind: GrowthType, level: int, variables: dict[str, Any], first: int, then: int
 ) -> None:
     """Catching up over several intervals at once gives what single steps would have given."""
-    at_once = grown(kind, level, variables, first + then)
-    halfway = grown(kind, level, variables, first)
-    stepwise = grown(kind, halfway.level, halfway.variables, then)
+    at_once = grow_settlement(kind, level, variables, first + then)
+    halfway = grow_settlement(kind, level, variables, first)
+    stepwise = grow_settlement(kind, halfway.level, halfway.variables, then)
 
     assert (at_once.level, at_once.variables) == (stepwise.level, stepwise.variables)
 
@@ -62,7 +62,7 @@ def test_a_settlement_levels_up(population: int, level: int, required: list[str]
     """At (level + 1) * 500 people with all required structures in operation, one level per check."""
     variables = {"population": population, "requiredStructuresForLevelUp": required, "motto": ""}
 
-    assert grown(GrowthType.LEVEL_UP_CHECK, level, variables, 1).level == after
+    assert grow_settlement(GrowthType.LEVEL_UP_CHECK, level, variables, 1).level == after
 
 
 def one_by_one(population: int, cap: int, rate: float, occurrences: int) -> int:
@@ -92,7 +92,7 @@ def test_growth_is_exact_however_large() -> None:
 def test_a_resource_that_is_no_number_is_left_as_it_is(held: object) -> None:
     """The others grow; a null is none yet."""
     variables = {"resources": {"food": held, "gold": None, "materials": 1, "silk": held}, "motto": ""}
-    change = grown(GrowthType.RESOURCE_GENERATION, 1, variables, 2)
+    change = grow_settlement(GrowthType.RESOURCE_GENERATION, 1, variables, 2)
 
     assert change.variables["resources"] == {"food": held, "gold": 10, "materials": 7, "silk": held}
     assert change.summary == "gold 10, materials 7"
@@ -111,6 +111,6 @@ def test_a_resource_that_is_no_number_is_left_as_it_is(held: object) -> None:
 )
 def test_an_odd_rate_costs_only_itself(rates: object, gained: dict[str, int], warnings: int) -> None:
     variables = {"resourceTypes": ["food", "gold", "materials", "silk"], "generationRates": rates, "motto": ""}
-    change = grown(GrowthType.RESOURCE_GENERATION, 1, variables, 1)
+    change = grow_settlement(GrowthType.RESOURCE_GENERATION, 1, variables, 1)
 
     assert (change.variables["resources"], len(change.warnings)) == (gained, warnings)

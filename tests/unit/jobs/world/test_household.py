@@ -15,7 +15,7 @@ from jobs.world.household import Household, advance, advance_settlement, advance
 from jobs.world.maintenance import StructureEvent
 from jobs.world.marks import KEY
 from jobs.world.settlements import needs_structures
-from tests.support.households import START, StepByStep, households, periods, seen, state
+from tests.support.households import START, StepByStep, households, make_entity, periods, state
 
 
 @given(households(), periods)
@@ -79,7 +79,7 @@ def test_next_due_times_lie_after_the_reading(household: Household[WorldTime], r
 def test_a_level_up_shortens_the_intervals_at_once() -> None:
     """Level 1 at 1000 people: the check after 60 minutes finds them; resources, due at 90, then come every 81."""
     variables = {"population": 1000, "populationCap": 1000, "resourceGenerationIntervalMinutes": 90}
-    household = Household(settlement=seen("town", 1, variables, timedelta(0)))
+    household = Household(settlement=make_entity("town", 1, variables, timedelta(0)))
     after = advance_settlement(household, WorldTime(START.at + timedelta(minutes=60)))
     assert after.level == 2
     due = {event: one.due and one.due.at - START.at for event, one in after.next.items()}
@@ -95,10 +95,10 @@ def test_variables_that_are_null_stay() -> None:
     theirs = {"ruler": None, "notes": {"tax": None}, "lastUpgradeAt": None}
     variables = {"population": 100, "populationCap": 1000, "resources": None, **theirs}
     town = advance_settlement(
-        Household(settlement=seen("town", 1, variables, timedelta(0))), WorldTime(START.at + timedelta(days=1))
+        Household(settlement=make_entity("town", 1, variables, timedelta(0))), WorldTime(START.at + timedelta(days=1))
     )
     wall = {"constructionDurationMinutes": 5, "health": 100, **theirs}
-    household = Household(settlement=None, structures={"wall": seen("wall", 1, wall, timedelta(0), "wall")})
+    household = Household(settlement=None, structures={"wall": make_entity("wall", 1, wall, timedelta(0), "wall")})
     (built,) = advance_structures(household, household.structures, WorldTime(START.at + timedelta(days=1))).values()
 
     assert town.occurred
@@ -109,7 +109,7 @@ def test_variables_that_are_null_stay() -> None:
 
 def test_what_a_shorter_interval_makes_overdue_is_due_at_the_level_up() -> None:
     variables = {"population": 1000, "populationCap": 1000, "resourceGenerationIntervalMinutes": 62}
-    household = Household(settlement=seen("town", 1, variables, timedelta(0)))
+    household = Household(settlement=make_entity("town", 1, variables, timedelta(0)))
     after = advance_settlement(household, WorldTime(START.at + timedelta(minutes=60)))
     assert after.occurred["RESOURCE_GENERATION"].last.at - START.at == timedelta(minutes=60)  # not 55.8
 
@@ -119,15 +119,15 @@ def test_levels_stop_when_a_required_structure_fails() -> None:
     town = {"population": 10_000, "requiredStructuresForLevelUp": ["market"]}
     market = {"health": 20, "maintenanceWear": 10, "maintenanceIntervalMinutes": 120}
     household = Household(
-        settlement=seen("town", 5, town, timedelta(0)),
-        structures={"market": seen("market", 1, market, timedelta(0), "market")},
+        settlement=make_entity("town", 5, town, timedelta(0)),
+        structures={"market": make_entity("market", 1, market, timedelta(0), "market")},
     )
     assert advance_settlement(household, WorldTime(START.at + timedelta(days=9))).level == 5 + 240 // 36
 
 
 def test_a_repaired_structure_is_not_charged_for_the_time_out_of_operation() -> None:
     variables = {"health": 10, "maintenanceWear": 10}
-    broken = Household(settlement=None, structures={"mill": seen("mill", 1, variables, timedelta(0), "mill")})
+    broken = Household(settlement=None, structures={"mill": make_entity("mill", 1, variables, timedelta(0), "mill")})
     month = WorldTime(START.at + timedelta(days=30))
     after = advance_structures(broken, ["mill"], month)["mill"]
     assert after.variables["isOperational"] is False
@@ -141,8 +141,8 @@ def test_a_repaired_structure_is_not_charged_for_the_time_out_of_operation() -> 
 @pytest.mark.parametrize("until", [START.at - timedelta(days=400), START.at])
 def test_a_clock_that_has_not_moved_changes_nothing(until: datetime) -> None:
     household = Household(
-        settlement=seen("town", 1, {}, timedelta(0)),
-        structures={"mill": seen("mill", 1, {}, timedelta(0), "mill")},
+        settlement=make_entity("town", 1, {}, timedelta(0)),
+        structures={"mill": make_entity("mill", 1, {}, timedelta(0), "mill")},
     )
     town, buildings = advance(household, WorldTime(until))
     assert town
@@ -156,7 +156,7 @@ def test_nothing_occurs_before_a_mark_again(ahead: timedelta) -> None:
     reading = WorldTime(START.at + timedelta(days=9))
     mark = WorldTime(reading.at + ahead).isoformat()
     marked = {KEY: {"clock": "world", **dict.fromkeys([*GrowthType, *StructureEvent], mark)}}
-    town, mill = seen("town", 1, marked, timedelta(0)), seen("mill", 1, marked, timedelta(0), "mill")
+    town, mill = make_entity("town", 1, marked, timedelta(0)), make_entity("mill", 1, marked, timedelta(0), "mill")
     read = [
         replace(one, anchors={event: anchor_of(event, marked, at, reading) for event, at in one.anchors.items()})
         for one in (town, mill)
@@ -169,8 +169,8 @@ def test_nothing_occurs_before_a_mark_again(ahead: timedelta) -> None:
 
 def test_ten_thousand_years_are_calculated_at_once() -> None:
     household = Household(
-        settlement=seen("town", 1, {"populationCap": 10**9}, timedelta(0)),
-        structures={"mill": seen("mill", 1, {"maintenanceWear": 0}, timedelta(0), "mill")},
+        settlement=make_entity("town", 1, {"populationCap": 10**9}, timedelta(0)),
+        structures={"mill": make_entity("mill", 1, {"maintenanceWear": 0}, timedelta(0), "mill")},
     )
     town, buildings = advance(household, WorldTime(datetime(9999, 12, 31, tzinfo=UTC)))
     assert town

@@ -23,7 +23,7 @@ structures = st.fixed_dictionaries(
 )
 
 
-def worn(event: StructureEvent, level: int, variables: dict[str, Any], n: int) -> Change:
+def wear(event: StructureEvent, level: int, variables: dict[str, Any], n: int) -> Change:
     """A structure after n occurrences."""
     before = copy.deepcopy(variables)
     change = maintain(event, level=level, variables=variables, settlement_resources={"gold": 10}, occurrences=n)
@@ -37,15 +37,15 @@ def test_one_jump_wears_as_much_as_two(
     event: StructureEvent, level: int, variables: dict[str, Any], first: int, then: int
 ) -> None:
     """Catching up over several maintenances at once gives what single ones would have given."""
-    at_once = worn(event, level, variables, first + then)
-    stepwise = worn(event, level, worn(event, level, variables, first).variables, then)
+    at_once = wear(event, level, variables, first + then)
+    stepwise = wear(event, level, wear(event, level, variables, first).variables, then)
 
     assert at_once.variables == stepwise.variables
 
 
 def test_a_structure_without_health_stops_operating() -> None:
     """The maintenance that takes the last health ends the operation; after it none is due."""
-    change = worn(StructureEvent.MAINTENANCE_DUE, 1, {"health": 25, "motto": ""}, 9)
+    change = wear(StructureEvent.MAINTENANCE_DUE, 1, {"health": 25, "motto": ""}, 9)
 
     assert change.variables == {
         "health": 0,
@@ -59,10 +59,10 @@ def test_a_structure_without_health_stops_operating() -> None:
 
 def test_millions_of_maintenances_are_calculated_at_once() -> None:
     """Ten million of a thousandth each, without losing a thousandth."""
-    change = worn(
+    change = wear(
         StructureEvent.MAINTENANCE_DUE, 1, {"health": 10_000, "maintenanceWear": 0.001, "motto": ""}, 9_999_999
     )
 
     assert change.variables["health"] == 0.001
     assert change.variables["missedMaintenance"] == 9_999_999
-    assert worn(StructureEvent.MAINTENANCE_DUE, 1, change.variables, 5).variables["missedMaintenance"] == 10_000_000
+    assert wear(StructureEvent.MAINTENANCE_DUE, 1, change.variables, 5).variables["missedMaintenance"] == 10_000_000

@@ -12,7 +12,7 @@ from jobs.world.clock import WorldTime, ticks_of
 from jobs.world.household import Household, advance
 from jobs.world.marks import KEY
 from jobs.world.occurrences import ORDER, Occurrence, Slot, Steps, count_between, slots_of
-from tests.support.households import START, StepByStep, households, periods, seen
+from tests.support.households import START, StepByStep, households, make_entity, periods
 
 Series = dict[str, Any]
 FIRST_HARVEST = {"resources": {"food": 10, "gold": 5, "materials": 3}}
@@ -36,7 +36,8 @@ AT_THE_LEVEL_UP = {"population": 907, "resourceGenerationIntervalMinutes": 60.5}
 
 @given(households(), periods)
 @example(
-    Household(settlement=seen("town", 0, AT_THE_LEVEL_UP, timedelta(0))), [WorldTime(START.at + timedelta(hours=2))]
+    Household(settlement=make_entity("town", 0, AT_THE_LEVEL_UP, timedelta(0))),
+    [WorldTime(START.at + timedelta(hours=2))],
 )
 def test_every_occurrence_is_listed_in_the_order_of_things_with_its_change(
     household: Household[WorldTime], readings: list[WorldTime]
@@ -89,7 +90,7 @@ def test_counts_need_no_slots(household: Household[WorldTime], readings: list[Wo
 
 def test_a_century_is_not_calculated_for_its_first_occurrences() -> None:
     """876,000 growths of a town, and the first ten of them."""
-    household = Household(settlement=seen("town", 1, {}, timedelta(0)))
+    household = Household(settlement=make_entity("town", 1, {}, timedelta(0)))
     slots = slots_of(series(household, WorldTime(START.at + timedelta(days=36_500))))
     first = list(islice(occurrences(household, slots), 10))
     assert [one.at.at - START.at for one in first] == [timedelta(hours=1 + n // 3) for n in range(10)]

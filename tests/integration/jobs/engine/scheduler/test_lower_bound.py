@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 NOW = timezone.now()
 
 
-def made(state: State, seconds_ago: float) -> Job:
+def make_job(state: State, seconds_ago: float) -> Job:
     """A job of which each time lies so long ago."""
     at = NOW - timedelta(seconds=seconds_ago)
     return Job.objects.create(
@@ -38,20 +38,20 @@ def made(state: State, seconds_ago: float) -> Job:
 def test_the_next_look_begins_before_the_oldest_found() -> None:
     """Or before the end of a look that found nothing."""
     bound, rows = LowerBound("moved_at"), Job.objects.order_by("moved_at")
-    oldest, newer = made(State.QUEUED, 500), made(State.QUEUED, 100)
+    oldest, newer = make_job(State.QUEUED, 500), make_job(State.QUEUED, 100)
     assert list(bound.apply(rows)) == [oldest, newer]
     bound.learn(newer.moved_at, NOW)
     assert list(bound.apply(rows)) == [newer]
 
     bound.learn(None, NOW)
 
-    late = made(State.QUEUED, MARGIN.total_seconds() - 1)
+    late = make_job(State.QUEUED, MARGIN.total_seconds() - 1)
     assert list(bound.apply(rows)) == [late]
 
 
 def test_all_rows_are_looked_at_again_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that was set back makes rows behind the bound."""
-    bound, late = LowerBound("moved_at"), made(State.QUEUED, 500)
+    bound, late = LowerBound("moved_at"), make_job(State.QUEUED, 500)
     bound.apply(Job.objects.all())
     bound.learn(None, NOW)
     assert not bound.apply(Job.objects.all()).exists()
@@ -80,7 +80,7 @@ def test_what_stays_is_found_at_each_look(redis: Redis) -> None:
     redis.set(keys.LEASES_CHECKED_AT, NOW.timestamp() - 1)
     rescuer = Rescuer(redis)
     rescuer.free_expired(NOW)
-    lost = [made(State.RUNNING, 5), made(State.RUNNING, 2)]
+    lost = [make_job(State.RUNNING, 5), make_job(State.RUNNING, 2)]
 
     for job in lost:
         rescuer.free_expired(NOW)

@@ -36,7 +36,7 @@ BEFORE = NOW - timedelta(days=30)
 DELETED = [state.value for state in ENDED if state is not State.DEAD]
 
 
-def made(ends: list[tuple[State, datetime | None]]) -> list[Job]:
+def make_jobs(ends: list[tuple[State, datetime | None]]) -> list[Job]:
     """Jobs in these states with these ends, and two audit entries each."""
     lease = NOW + timedelta(days=1)
     jobs = Job.objects.bulk_create(
@@ -53,7 +53,7 @@ def made(ends: list[tuple[State, datetime | None]]) -> list[Job]:
 def old_jobs() -> list[Job]:
     """More than one transaction deletes, most of them with the same end."""
     ends = [BEFORE - timedelta(days=1)] * PURGED_AT_ONCE + [BEFORE - timedelta(seconds=n) for n in range(1, 151)]
-    return made([(State.SUCCEEDED, at) for at in ends])
+    return make_jobs([(State.SUCCEEDED, at) for at in ends])
 
 
 moments = st.one_of(
@@ -75,7 +75,7 @@ def test_exactly_what_ended_earlier_goes_with_its_trail(
     dead = [(State.DEAD, BEFORE - timedelta(days=500))] * (PURGED_AT_ONCE + 5)
     ends = [*dead, *ends]
     shuffled.shuffle(ends)
-    made(ends)
+    make_jobs(ends)
     old = Job.objects.filter(finished_at__lt=BEFORE, state__in=DELETED)
     kept, count = set(Job.objects.exclude(pk__in=old.values("pk")).values_list("pk", flat=True)), old.count()
 
@@ -174,7 +174,7 @@ def test_a_stop_ends_it_before_the_other_tables() -> None:
 
 
 def test_nothing_old_needs_no_thread(redis: Redis) -> None:
-    made([(State.SUCCEEDED, NOW)])
+    make_jobs([(State.SUCCEEDED, NOW)])
 
     Retention(redis).poll(NOW)
 
@@ -220,7 +220,7 @@ def test_an_error_that_lasts_elsewhere_stops_no_deletion(
 
 def test_dead_letters_are_walked_once_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
     """They stay, but need no thread each time; then what need not stay any more goes, too."""
-    (dead,) = made([(State.DEAD, BEFORE - timedelta(days=1))])
+    (dead,) = make_jobs([(State.DEAD, BEFORE - timedelta(days=1))])
     purging, runs = Purge(), list[int]()
     monkeypatch.setattr(
         "jobs.engine.scheduler.purge.purge", lambda *args, **kwargs: runs.append(purge(*args, **kwargs))
@@ -231,7 +231,7 @@ def test_dead_letters_are_walked_once_a_day(monkeypatch: pytest.MonkeyPatch) -> 
         end(purging, at_once=False)
     assert runs == [0]
 
-    made([(State.SUCCEEDED, BEFORE + timedelta(hours=2.5))])
+    make_jobs([(State.SUCCEEDED, BEFORE + timedelta(hours=2.5))])
     Job.objects.filter(pk=dead.pk).update(state=State.CANCELLED)
     purging.start(BEFORE + timedelta(hours=3))
     end(purging, at_once=False)

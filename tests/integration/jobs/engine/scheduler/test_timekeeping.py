@@ -32,7 +32,7 @@ def test_an_earlier_due_time_wakes_the_scheduler(redis: Redis) -> None:
     for one in wanted:
         service.submit(one, actor="test")
 
-    woken, *later = [slept(alarm, seconds) for seconds in (30, 0.2, 0.2, 0.2)]
+    woken, *later = [measure_sleep(alarm, seconds) for seconds in (30, 0.2, 0.2, 0.2)]
     alarm.close()
 
     assert woken < 10
@@ -80,7 +80,7 @@ def test_cron_tasks_fire_while_many_jobs_come_due(redis: Redis, monkeypatch: pyt
     assert Job.objects.filter(pk__in=[job.pk for job in jobs], state="QUEUED").count() == 2
 
 
-def slept(alarm: Alarm, seconds: float) -> float:
+def measure_sleep(alarm: Alarm, seconds: float) -> float:
     """How long it waited, in seconds."""
     began = time.monotonic()
     alarm.wait(seconds)

@@ -21,6 +21,7 @@ from jobs.schedules.towns import read_world
 from jobs.states import State
 from jobs.world.clock import WorldTime, later
 from tests.support.advancing import CAMPAIGN, advance, entities
+from tests.support.events import executions
 from tests.support.households import carry, patch
 from tests.support.servers import SandboxApi
 from tests.support.stops import clock, go_on, plant, submit_at
@@ -56,10 +57,6 @@ def at(start: WorldTime, **after: int) -> str:
     return moment.isoformat()
 
 
-def executed(sandbox: SandboxApi) -> list[str]:
-    return [execution["effectId"] for execution in sandbox.world()["executions"]]
-
-
 def test_the_world_does_not_depend_on_how_time_got_over_effects(
     begin: Callable[[], WorldTime], redis: Redis, sandbox: SandboxApi
 ) -> None:
@@ -75,7 +72,7 @@ def test_the_world_does_not_depend_on_how_time_got_over_effects(
             go_on(redis, sandbox)
         ends.append(entities(sandbox))
 
-        assert executed(sandbox) == ["boom", "works", "plague"]
+        assert executions(sandbox) == ["boom", "works", "plague"]
         assert not WorldStop.objects.exists()
         assert not Job.objects.filter(state__in=[State.DEAD, State.RETRYING]).exists()
 
@@ -114,7 +111,7 @@ def test_effects_at_the_same_time_follow_each_other_and_dead_ones_are_not_waited
     ended = [Job.objects.get(pk=job.pk) for job in jobs]
     assert [job.state for job in ended] == [State.SUCCEEDED, State.SKIPPED, State.SKIPPED, State.SUCCEEDED]
     assert ended == sorted(ended, key=lambda job: job.finished_at or timezone.now())
-    assert executed(sandbox) == ["plague", "works"]
+    assert executions(sandbox) == ["plague", "works"]
 
 
 def test_what_a_pause_holds_back_holds_back_the_effect_and_what_follows(
@@ -127,7 +124,7 @@ def test_what_a_pause_holds_back_holds_back_the_effect_and_what_follows(
     with pytest.raises(AssertionError, match="stands at a stop"):
         go_on(redis, sandbox, rounds=3)
 
-    assert executed(sandbox) == []
+    assert executions(sandbox) == []
     assert not Job.objects.filter(clock="world", clock_due__gt=effect.clock_due).exists()
     (due,) = stops.find_due(CAMPAIGN, most=9)
     assert due.job.pk == effect.pk
@@ -135,7 +132,7 @@ def test_what_a_pause_holds_back_holds_back_the_effect_and_what_follows(
     pauses.resume("type", "STRUCTURE_MAINTENANCE", actor="user:ann", reason="go on")
     go_on(redis, sandbox)
 
-    assert executed(sandbox) == ["plague"]
+    assert executions(sandbox) == ["plague"]
     later_jobs = Job.objects.filter(clock="world", clock_due__gt=effect.clock_due)
     assert {job.request_id for job in later_jobs} == {WorldAdvance.objects.latest("pk").request_id}
 
@@ -159,7 +156,7 @@ def test_more_occurrences_than_a_job_applies_do_not_keep_the_scheduler_busy(
     go_on(redis, sandbox)
 
     assert len(asked) < 150
-    assert executed(sandbox) == ["plague"]
+    assert executions(sandbox) == ["plague"]
 
 
 def test_a_stop_waits_again_where_the_clock_no_longer_shows_its_time(redis: Redis) -> None:

@@ -1,6 +1,5 @@
 """An effect is executed once, whenever a worker dies, stops or wakes up too late."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,27 +11,18 @@ from jobs.engine.worker import attempt
 from jobs.errors import OutcomeUnknown, Stopped
 from jobs.models import Job
 from jobs.states import State
+from tests.support.crashes import rescue
 from tests.support.effects import claim, effect_job, run
 from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def lost(job: Job, redis: Redis) -> Job:
-    """The job after the active scheduler has found that its worker is gone."""
-    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
-    rescuer = Rescuer(redis)
-    rescuer.checked_at = timezone.now()
-    rescuer.free_expired(timezone.now())
-    job.refresh_from_db()
-    return job
-
-
 def test_a_job_of_a_worker_lost_before_sending_runs_again(sandbox: SandboxApi, redis: Redis) -> None:
     """Killed between the claim and the first request: the next worker executes the effect, once."""
     job = effect_job()
     claim(job)
-    job = lost(job, redis)
+    job = rescue(job, redis)
 
     assert (job.state, job.may_have_been_applied) == (State.QUEUED, False)
     assert run(job).state == State.SUCCEEDED
@@ -46,7 +36,7 @@ def test_a_worker_lost_while_sending_leaves_an_unknown_outcome(sandbox: SandboxA
     attempt.watch_sending(claimed)
     assert claimed.sending is not None
     claimed.sending.begin()
-    job = lost(job, redis)
+    job = rescue(job, redis)
 
     assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
 
@@ -66,7 +56,7 @@ def test_a_worker_that_wakes_while_it_is_given_up_leaves_an_unknown_outcome(
         return counts(rescuer, now)
 
     monkeypatch.setattr(Rescuer, "can_trust_leases", wakes)
-    job = lost(job, redis)
+    job = rescue(job, redis)
 
     assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
     assert len(sandbox.world()["executions"]) == 1
@@ -77,7 +67,7 @@ def test_a_claim_of_an_older_release_leaves_an_unknown_outcome(sandbox: SandboxA
     job = effect_job()
     claim(job)
     Job.objects.filter(pk=job.pk).update(sending_attempt=None)
-    job = lost(job, redis)
+    job = rescue(job, redis)
 
     assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
 
@@ -102,7 +92,7 @@ def test_a_job_that_kills_every_worker_becomes_a_dead_letter(sandbox: SandboxApi
     states = []
     for _ in range(3):
         claim(job)
-        job = lost(job, redis)
+        job = rescue(job, redis)
         states.append(job.state)
 
     assert states == [State.QUEUED, State.QUEUED, State.DEAD]
@@ -113,7 +103,7 @@ def test_a_stale_worker_sends_nothing(sandbox: SandboxApi, redis: Redis) -> None
     """Its job belongs to another attempt: it finds out before it sends, not after."""
     job = effect_job()
     stale = claim(job)
-    job = lost(job, redis)
+    job = rescue(job, redis)
     run(job)
     (ended,) = attempt.run_handler([stale])
 

@@ -18,7 +18,7 @@ from jobs.run import Run
 from jobs.service import Submission
 from jobs.states import State
 from tests.support.answers import EXECUTED, REFUSED, UNCLEAR, UNDERSTOOD
-from tests.support.effects import answered, effect_job, run
+from tests.support.effects import effect_job, run, run_with_reply
 from tests.support.examples import examples
 from tests.support.servers import SandboxApi
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("reply", UNCLEAR.values(), ids=UNCLEAR)
 def test_an_unclear_answer_is_never_followed_by_another_request(sandbox: SandboxApi, reply: dict[str, Any]) -> None:
     """It was executed, but nobody can know: a dead letter, executed once."""
-    job = answered(sandbox, reply)
+    job = run_with_reply(sandbox, reply)
 
     assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
     assert len(sandbox.world()["executions"]) == 1
@@ -37,7 +37,7 @@ def test_an_unclear_answer_is_never_followed_by_another_request(sandbox: Sandbox
 @pytest.mark.parametrize("reply", REFUSED.values(), ids=REFUSED)
 def test_a_clear_refusal_counts_as_not_applied(sandbox: SandboxApi, reply: dict[str, Any]) -> None:
     """Its dead letter leaves nothing open."""
-    job = answered(sandbox, reply)
+    job = run_with_reply(sandbox, reply)
 
     assert (job.state, job.may_have_been_applied) == (State.DEAD, False)
 
@@ -45,7 +45,7 @@ def test_a_clear_refusal_counts_as_not_applied(sandbox: SandboxApi, reply: dict[
 @pytest.mark.parametrize("reply", UNDERSTOOD.values(), ids=UNDERSTOOD)
 def test_an_executed_effect_succeeds_however_the_answer_says_so(sandbox: SandboxApi, reply: dict[str, Any]) -> None:
     """success: true decides; nothing beside it can undo that."""
-    job = answered(sandbox, reply)
+    job = run_with_reply(sandbox, reply)
 
     assert (job.state, job.may_have_been_applied) == (State.SUCCEEDED, False)
     assert len(sandbox.world()["executions"]) == 1

@@ -83,7 +83,7 @@ def states() -> dict[tuple[str, int], int]:
     return {(state, failures): count for state, failures, count in rows}
 
 
-def waiting(redis: Redis) -> int:
+def count_waiting(redis: Redis) -> int:
     """How many IDs wait in Redis."""
     return depths.read(redis)["normal"].waiting
 
@@ -110,7 +110,7 @@ def test_what_waits_behind_a_job_that_hangs_is_handed_back(
         patch.setattr(time, "monotonic", lambda: now + BEGIN_WITHIN_S)
         cycles.run()
     assert states() == {("SUCCEEDED", 0): 1, ("RUNNING", 0): 1, ("QUEUED", 0): 18}
-    assert waiting(redis) == 18
+    assert count_waiting(redis) == 18
 
     group.deadline = time.monotonic()
     cycles.run()
@@ -166,7 +166,7 @@ def test_what_was_fetched_behind_it_goes_back(
     cycles.run()
     wait_until(lambda: handler.began)
     cycles.run()
-    assert waiting(redis) < 200 - Job.objects.filter(state="RUNNING").count()
+    assert count_waiting(redis) < 200 - Job.objects.filter(state="RUNNING").count()
 
     now = time.monotonic()
     pauses.pause("campaign", "campaign-1", actor="olga", reason="stop")
@@ -193,5 +193,5 @@ def test_a_worker_that_takes_nothing_new_gives_back_what_it_fetched(
     cycles.run()
 
     running = Job.objects.filter(state="RUNNING").count()
-    assert waiting(redis) == 200 - running > 0
+    assert count_waiting(redis) == 200 - running > 0
     assert not cycles.fetch.groups

@@ -63,7 +63,7 @@ def submit_newer(monkeypatch: pytest.MonkeyPatch, n: int = 1) -> list[Job]:
         return submit(n, payload={"name": "new"})
 
 
-def untouched(jobs: list[Job]) -> bool:
+def are_untouched(jobs: list[Job]) -> bool:
     """Whether they still wait, without an attempt."""
     return ends(jobs) == {("QUEUED", 0)}
 
@@ -83,7 +83,7 @@ def test_an_older_worker_leaves_a_newer_payload_to_a_newer_one(
     work(redis)
     work(redis)
 
-    assert untouched(ahead)
+    assert are_untouched(ahead)
     assert redis.llen(PARKED) == len(ahead)
     assert redis.hget(f"rq:job:{ahead[0].pk}", "status") == b"queued"
     assert Job.objects.get(pk=old[0].pk).attempt == 1
@@ -103,7 +103,7 @@ def test_a_worker_leaves_unknown_types_alone(redis: Redis, monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         releases.forget(patch, KIND)
         work(redis)
-        assert untouched([job])
+        assert are_untouched([job])
         assert attempt.claim([str(job.pk)], worker="w", now=timezone.now()) == []
 
     attempt.claim([str(job.pk)], worker="w", now=timezone.now() - timedelta(hours=1))
@@ -151,7 +151,7 @@ def test_a_claim_reads_the_version_in_the_database(redis: Redis, monkeypatch: py
     assert take(worker) == [str(job.pk)]
     worker.cycles.recorder.record_and_claim(timezone.now(), worker.concurrency)
 
-    assert untouched([job])
+    assert are_untouched([job])
     assert redis.zscore(keys.SCHEDULED, str(job.pk)) is None  # not tried again every second
     assert take(worker) == []
     assert redis.lrange(PARKED, 0, -1) == [str(job.pk).encode()]

@@ -13,7 +13,7 @@ from jobs.models import Job
 from jobs.sending import Phase
 from jobs.service import Submission
 from jobs.states import State
-from tests.support.locks import impatient, locked
+from tests.support.locks import impatient, lock
 from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,7 +37,7 @@ def test_a_locked_table_uses_up_no_attempt(sandbox: SandboxApi, type_: str, tabl
     job = submit(type_)
     claimed = claim(job)
 
-    with locked(table), impatient():
+    with lock(table), impatient():
         finished = attempt.run_handler([claimed])
     attempt.record(finished, actor="worker:w", worker="w")
 

@@ -19,7 +19,7 @@ from jobs.models import Job, OutcomeMinute
 from jobs.processes import loop
 from jobs.states import Priority
 from tests.support.servers import SandboxApi
-from tests.support.working import started, submit, work
+from tests.support.working import claim_order, submit, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,7 +51,7 @@ def test_a_critical_job_starts_next(redis: Redis, sandbox: SandboxApi) -> None:
 
     work(redis)
 
-    order = started([job for group in jobs.values() for job in group])
+    order = claim_order([job for group in jobs.values() for job in group])
     wanted = [jobs[p] for p in (Priority.CRITICAL, Priority.HIGH, Priority.NORMAL, Priority.LOW)]
     assert [set(order[n * 20 : n * 20 + 20]) for n in range(4)] == [{str(job.pk) for job in group} for group in wanted]
 
@@ -63,7 +63,7 @@ def test_a_busy_campaign_delays_another_by_one_share(redis: Redis, sandbox: Sand
 
     work(redis)
 
-    position = started([*busy, single]).index(str(single.pk))
+    position = claim_order([*busy, single]).index(str(single.pk))
     assert position <= FAIR_SHARE + settings.QUEUE_CONCURRENCY
     assert Job.objects.filter(state="SUCCEEDED").count() == 601
 
@@ -80,7 +80,7 @@ def test_a_backlog_is_worked_in_order_and_leaves_nothing_behind(redis: Redis, sa
     assert redis.llen(queue.key) == FAIR_SHARE
     work(redis)
 
-    assert started(jobs) == ids
+    assert claim_order(jobs) == ids
     assert queue.count == 0
     assert not redis.keys("scheduler:share:*")
     assert not redis.keys("scheduler:backlog*")

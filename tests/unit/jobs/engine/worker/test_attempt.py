@@ -23,13 +23,13 @@ from tests.support.texts import ANY
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def claimed() -> Claimed:
+def make_claimed() -> Claimed:
     """A job that a worker has claimed."""
     job = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test")[0]
     return attempt.claim([str(job.pk)], worker="w", now=timezone.now())[0]
 
 
-def raised(error: Exception) -> Exception:
+def with_traceback(error: Exception) -> Exception:
     """The error with a traceback."""
     try:
         raise error
@@ -72,7 +72,7 @@ class Silent(Exception):
 )
 def test_a_dead_letter_is_small_whatever_its_error(message: str) -> None:
     """Error, reason and traceback are cut, visibly; the frame that raised it is kept."""
-    row, entry = end(raised(PermanentError(message)), claimed())
+    row, entry = end(with_traceback(PermanentError(message)), make_claimed())
 
     assert row.state == State.DEAD
     assert len(row.error) <= LONGEST_ERROR
@@ -81,7 +81,7 @@ def test_a_dead_letter_is_small_whatever_its_error(message: str) -> None:
     assert len(entry.reason) <= LONGEST_REASON
     assert len(row.traceback) <= LONGEST_TRACEBACK
     assert len(json.dumps(entry.details, ensure_ascii=False)) <= 2 * LONGEST_TRACEBACK  # escapes
-    assert FailureGroup.objects.get().culprit == "engine/worker/test_attempt.py in raised"
+    assert FailureGroup.objects.get().culprit == "engine/worker/test_attempt.py in with_traceback"
 
 
 @pytest.mark.django_db
@@ -90,7 +90,7 @@ def test_a_dead_letter_is_small_whatever_its_error(message: str) -> None:
 def test_any_error_message_can_be_recorded(error: type[Exception], message: str) -> None:
     """Whatever characters it has."""
     job = Claimed("1", "EVENT_EXPIRATION", "c", "", {}, 5, 1, 2, NOW, "", "", 1, None, "", 1, NOW)
-    ending = attempt.ending_of(job, raised(error(message)), 1.0, now=NOW)
+    ending = attempt.ending_of(job, with_traceback(error(message)), 1.0, now=NOW)
 
     assert fits_postgresql(ending.error + ending.outcome.reason + ending.traceback + (ending.details or ""))
 
@@ -113,7 +113,7 @@ def test_a_failure_is_recognised_whatever_its_text(error: str, traceback: str) -
 )
 def test_a_result_that_cannot_be_stored_undoes_nothing(answer: dict[str, Any], note: str) -> None:
     """The job has SUCCEEDED, and its result says what is missing."""
-    row, entry = end(answer, claimed())
+    row, entry = end(answer, make_claimed())
 
     assert (row.state, entry.now, entry.error) == (State.SUCCEEDED, State.SUCCEEDED, "")
     result: dict[str, Any] = row.result or {}
@@ -127,21 +127,21 @@ def test_a_result_keeps_what_it_can() -> None:
     deep: Any = []
     for _ in range(5000):
         deep = [deep]
-    odd = end({"name": "\ud83c\0", "n": 1}, claimed())[0].result
+    odd = end({"name": "\ud83c\0", "n": 1}, make_claimed())[0].result
     whole = {"x": "y" * (LONGEST_RESULT - 8)}
 
     assert odd == {"name": "\ufffd\ufffd", "n": 1}
-    assert end({"x": deep}, claimed())[0].state == State.SUCCEEDED
-    assert end(whole, claimed())[0].result == whole
+    assert end({"x": deep}, make_claimed())[0].state == State.SUCCEEDED
+    assert end(whole, make_claimed())[0].result == whole
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("failures", [0, 5])
 def test_an_error_without_a_message_ends_its_attempt(failures: int) -> None:
     """It does not fail the cycle, with everything it was to record."""
-    job = claimed()
+    job = make_claimed()
     job.failures = failures
-    row, _entry = end(raised(Silent()), job)
+    row, _entry = end(with_traceback(Silent()), job)
 
     assert row.state in (State.RETRYING, State.DEAD)
     assert row.error == "RuntimeError: Silent, whose message cannot be read (RuntimeError)"

@@ -32,14 +32,14 @@ ONCE = "DEFERRED_EFFECT"  # must not be done twice
 MANY = "SETTLEMENT_GROWTH"  # does many at once
 
 
-def claimed(number: int, kind: str = SINGLE) -> Claimed:
+def make_claimed(number: int, kind: str = SINGLE) -> Claimed:
     return Claimed(str(number), kind, "c", "", {}, 5, 1, 0, NOW, "", "", 1, None, "", 1, NOW)
 
 
 def finish(flight: InFlight, count: int, *, kind: str, ms: float) -> None:
     """Let jobs of one type run for so long."""
     for number in range(count):
-        job = claimed(number, kind)
+        job = make_claimed(number, kind)
         flight.add([job])
         flight.finish(attempt.ending_of(job, None, ms, now=NOW))
 
@@ -106,7 +106,7 @@ def test_only_known_fast_jobs_are_fetched_ahead() -> None:
     assert flight.fast() == {SINGLE: (int(FAST_GROUP_MS / 0.5), False)}
     assert not flight.all_fast()
 
-    group = flight.add([claimed(7)])
+    group = flight.add([make_claimed(7)])
     assert flight.all_fast()
     assert flight.count_ahead(5) == 5  # one group per thread
     group.began -= SHORT_MS / 1000  # it hangs: another worker may be free sooner
@@ -114,7 +114,7 @@ def test_only_known_fast_jobs_are_fetched_ahead() -> None:
     assert flight.count_ahead(5) == 0
     group.began = math.inf
 
-    flight.add([claimed(8, ONCE)])
+    flight.add([make_claimed(8, ONCE)])
     assert not flight.all_fast()
 
 
@@ -124,7 +124,7 @@ def test_as_many_are_claimed_ahead_as_the_threads_finish_soon(threads: int, aver
     flight = InFlight()
     for number, (kind, ms) in enumerate(averages.items()):
         finish(flight, 1, kind=kind, ms=ms)
-        flight.add([claimed(number, kind)]).began = math.inf  # it has taken no time yet
+        flight.add([make_claimed(number, kind)]).began = math.inf  # it has taken no time yet
 
     most = flight.count_ahead(threads)
 
@@ -141,20 +141,20 @@ def test_nothing_is_claimed_ahead_of_what_may_take_long() -> None:
     """A job that hangs, or of a type that has not run."""
     flight = InFlight()
     finish(flight, 5, kind=SINGLE, ms=5)
-    group = flight.add([claimed(1)])
+    group = flight.add([make_claimed(1)])
     assert flight.count_ahead(5) > 0
 
     group.began -= SHORT_MS / 1000  # it takes longer than usual: its thread may hang
     assert flight.count_ahead(5) == 0
 
     group.began = math.inf
-    flight.add([claimed(2, ONCE)])
+    flight.add([make_claimed(2, ONCE)])
     assert flight.count_ahead(5) == 0
 
 
 def test_waiting_for_a_thread_does_not_count_towards_the_time_limit() -> None:
     """It begins with the handler. From then on the job cannot be withdrawn, and one that was does not begin."""
-    group, other = InFlight().add([claimed(1)]), InFlight().add([claimed(2)])
+    group, other = InFlight().add([make_claimed(1)]), InFlight().add([make_claimed(2)])
     assert group.deadline == math.inf
 
     assert group.begin()
@@ -168,7 +168,10 @@ def test_waiting_for_a_thread_does_not_count_towards_the_time_limit() -> None:
 
 def test_each_job_of_a_group_has_the_whole_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ran before it takes nothing of it. The jobs of a batch begin together."""
-    group, batch = InFlight().add([claimed(1), claimed(2)]), InFlight().add([claimed(3, MANY), claimed(4, MANY)])
+    group, batch = (
+        InFlight().add([make_claimed(1), make_claimed(2)]),
+        InFlight().add([make_claimed(3, MANY), make_claimed(4, MANY)]),
+    )
     now = time.monotonic()
     for second in (0.0, 0.7):
         monkeypatch.setattr(time, "monotonic", lambda second=second: now + second)
@@ -181,7 +184,7 @@ def test_each_job_of_a_group_has_the_whole_time_limit(monkeypatch: pytest.Monkey
 
 def test_what_a_slow_group_has_not_begun_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its type was fast until then: the thread begins no more of it, though the first job hangs or has ended."""
-    group = InFlight().add([claimed(n) for n in range(4)])
+    group = InFlight().add([make_claimed(n) for n in range(4)])
     running, now = run_group(group), time.monotonic()
     next(running)
     assert not group.waits_too_long(now)
@@ -197,7 +200,7 @@ def test_what_a_slow_group_has_not_begun_is_handed_back(monkeypatch: pytest.Monk
 @given(steps=st.lists(st.one_of(st.none(), st.just("rest"), st.integers(0, 5).map(str)), max_size=12))
 def test_a_job_is_begun_or_withdrawn_once(steps: list[str | None]) -> None:
     """Whatever is stopped or handed back while a thread runs a group."""
-    group = InFlight().add([claimed(n) for n in range(6)])
+    group = InFlight().add([make_claimed(n) for n in range(6)])
     gone: list[str] = []
     for step in steps:
         if step is None:
@@ -219,13 +222,13 @@ def test_a_batch_is_of_one_campaign() -> None:
 def test_a_group_takes_a_slot_until_its_last_job_has_ended() -> None:
     """The end of another attempt frees none, and an end counts once."""
     flight = InFlight()
-    jobs = [claimed(1), claimed(2)]
+    jobs = [make_claimed(1), make_claimed(2)]
     flight.add(jobs)
     first, last = (attempt.ending_of(job, None, 1.0, now=NOW) for job in jobs)
 
     assert flight.finish(first) is not None
     assert not flight.finish(first)
-    assert not flight.finish(attempt.ending_of(claimed(2), None, 1.0, now=NOW))
+    assert not flight.finish(attempt.ending_of(make_claimed(2), None, 1.0, now=NOW))
     assert [job.id for job in flight.jobs()] == ["2"]
     assert len(flight) == 1
     assert flight.finish(last)
@@ -235,7 +238,7 @@ def test_a_group_takes_a_slot_until_its_last_job_has_ended() -> None:
 def test_two_attempts_of_one_job_are_tracked_separately() -> None:
     """It was requeued and claimed again while its thread still runs: each end removes its own."""
     flight = InFlight()
-    first, second = claimed(1), claimed(1)
+    first, second = make_claimed(1), make_claimed(1)
     second.attempt = 2
     earlier = flight.add([first])
     current = flight.add([second])

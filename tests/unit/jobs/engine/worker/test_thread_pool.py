@@ -32,7 +32,7 @@ def serve(task: list[str]) -> Iterator[str]:
         yield name
 
 
-def answered(threads: Threads[list[str], str], name: str) -> bool:
+def has_answered(threads: Threads[list[str], str], name: str) -> bool:
     """Whether this is what has been answered since it was last asked."""
     return threads.answers() == [name]
 
@@ -50,7 +50,7 @@ def test_a_hung_thread_takes_no_slot() -> None:
     threads.give_up(hanging)  # once more: an end that could not be recorded is found again
     for name in ("first", "second", "third"):
         threads.submit([name])
-        wait_until(partial(answered, threads, name))
+        wait_until(partial(has_answered, threads, name))
     ENDS["hangs"].set()
     wait_until(lambda: threads.answers() == ["hangs"])
     threads.submit(["fourth"])
@@ -65,7 +65,7 @@ def test_an_error_after_a_task_takes_no_slot() -> None:
     threads.start(1)
     for name in ("first", "second"):
         threads.submit([name])
-        wait_until(partial(answered, threads, name))
+        wait_until(partial(has_answered, threads, name))
     threads.stop()
 
 

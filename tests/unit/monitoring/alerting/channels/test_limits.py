@@ -61,7 +61,7 @@ def receivers() -> Iterator[tuple[HttpReceiver, list[Mail]]]:
         yield http, mails
 
 
-def sent(http: HttpReceiver, kind: str, message: Message) -> Any:
+def send_message(http: HttpReceiver, kind: str, message: Message) -> Any:
     """What arrives of a message."""
     http.got.clear()
     url = http.url.replace("http", "json", 1) if kind == "apprise" else http.url
@@ -77,7 +77,7 @@ def test_every_channel_gets_messages_within_its_limits(
 ) -> None:
     """At real receivers: sizes, and one line where only one is accepted."""
     http, mails = receivers
-    slack = sent(http, "slack", message).json
+    slack = send_message(http, "slack", message).json
     section = slack["attachments"][0]["blocks"][0]["text"]["text"]
     assert characters(slack["text"]) <= 40_000
     assert characters(section) <= 3_000
@@ -86,18 +86,18 @@ def test_every_channel_gets_messages_within_its_limits(
     assert escape("\n".join(message.links.values())) in section
     assert section.endswith(escape(message.runbook))
 
-    event = sent(http, "pagerduty", message)
+    event = send_message(http, "pagerduty", message)
     assert len(event.body) <= 512_000
     assert characters(event.json["dedup_key"]) <= 255
     assert characters(event.json["payload"]["summary"]) <= 1_024
     whole = len(json.dumps([message.message, message.details])) > 2_000_000
     assert not whole or CUT.search(json.dumps(event.json, ensure_ascii=False))
 
-    hook = sent(http, "webhook", message)
+    hook = send_message(http, "webhook", message)
     assert len(hook.body) <= 1_000_000
     assert hook.json["id"] == message.id
 
-    generic = sent(http, "apprise", message).json
+    generic = send_message(http, "apprise", message).json
     assert len(generic["title"]) <= 250
     assert len(generic["message"]) <= 32_768
 

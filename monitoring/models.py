@@ -235,9 +235,9 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         texts = {
-            "trigger": gettext("alert to %(handler)s"),
-            "resolve": gettext("resolution to %(handler)s"),
-            "test": gettext("test to %(handler)s"),
+            "trigger": gettext("Alert to %(handler)s"),
+            "resolve": gettext("Resolution to %(handler)s"),
+            "test": gettext("Test to %(handler)s"),
         }
         return texts.get(self.action, self.action) % {"handler": self.handler_name}
 

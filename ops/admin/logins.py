@@ -1,11 +1,14 @@
 """Failed logins of the last minutes; deleting them unlocks their addresses."""
 
-from typing import TYPE_CHECKING
+from copy import copy
+from typing import TYPE_CHECKING, Any, Final
 
 from axes.models import AccessAttempt
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
 
 from ops.admin.base import AuditedAdmin
 
@@ -17,6 +20,18 @@ else:
         """Unfold's, with deletions in the audit trail."""
 
 
+_NAMED: Final = copy(AccessAttempt._meta)  #: the model's own would be a migration of axes
+_NAMED.verbose_name, _NAMED.verbose_name_plural = gettext_lazy("failed login"), gettext_lazy("failed logins")
+
+
+class AttemptList(ChangeList):
+    """Named as in the menu."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.opts = _NAMED
+
+
 @admin.register(AccessAttempt)
 class AttemptAdmin(AttemptAdminBase):
     """Nobody adds or changes one."""
@@ -25,6 +40,9 @@ class AttemptAdmin(AttemptAdminBase):
     search_fields = ("username", "ip_address")
     fields = readonly_fields = ("username", "ip_address", "user_agent", "failures_since_start", "attempt_time")
     show_facets = admin.ShowFacets.NEVER
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return AttemptList
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -28,6 +28,7 @@ from ops.admin import job_action, payload_form
 from ops.admin.base import ConfirmPast, actor_of, reason_field, redirect, render_page
 from ops.labels import label
 from ops.reads import subjects
+from ops.reads.job import name_all
 from ops.undo import SUBMIT
 from scheduler_project import request_origin
 from scheduler_project.text import LONGEST_ID, is_job_id
@@ -165,6 +166,7 @@ def view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     if not model_admin.has_add_permission(request):
         raise PermissionDenied
     original = _find_original(request)
+    name_all([original] if original else [])
     types = all_types()
     name = request.GET.get("type") or (original.type if original else "")
     declared = types.get(name) or min(types.values(), key=lambda one: (not one.opens_form, one.name))

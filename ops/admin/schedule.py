@@ -14,10 +14,11 @@ from unfold.admin import ModelAdmin
 
 from jobs import calendars
 from jobs.models import CampaignClock, ScheduleRow
+from jobs.registry import all_types
 from ops.admin.base import ReadOnly
 from ops.admin.filtered_list import FilteredAdmin
 from ops.humanize import duration
-from ops.labels import label
+from ops.labels import label, name_event
 from ops.reads import campaign_clock
 from ops.templatetags import ops
 
@@ -33,7 +34,7 @@ class ScheduleRowAdmin(FilteredAdmin, ReadOnly, ScheduleRowAdminBase):
 
     list_display = ("entity_name", "event", "campaign", "clock", "due", "last", "every")
     list_filter = ("entity_type", "event_type", "clock")
-    fields = ("entity_name", "entity_id", "event", "campaign", "clock", "due", "last", "every", "fires", "job_type")
+    fields = ("entity_name", "entity_id", "event", "campaign", "clock", "due", "last", "every", "fires", "jobs")
     show_facets = admin.ShowFacets.NEVER
     search_fields = ("entity_id", "entity_name", "campaign_id")
     show_full_result_count = False
@@ -74,6 +75,19 @@ class ScheduleRowAdmin(FilteredAdmin, ReadOnly, ScheduleRowAdminBase):
     @admin.display(description=gettext_lazy("every"))
     def every(self, row: ScheduleRow) -> str:
         return duration(row.interval)
+
+    @admin.display(description=gettext_lazy("job type"))
+    def jobs(self, row: ScheduleRow) -> str:
+        """A link to the type's page, if it is still declared."""
+        if row.job_type not in all_types():
+            return row.job_type
+        return format_html('<a href="{}">{}</a>', reverse("admin:jobs_type", args=[row.job_type]), label(row.job_type))
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """The window's title has the event's name."""
+        return super().render_change_form(
+            request, {**context, "subtitle": name_event(context["original"])}, *args, **kwargs
+        )
 
 
 def _format(row: Any, text: str) -> str:

@@ -5,11 +5,15 @@ from typing import Any, Final
 from zoneinfo import available_timezones
 
 from django import template
+from django.db.models import Model
 from django.template.base import NodeList, Parser, Token
 from django.template.loader import render_to_string
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
+from jobs.models import Job, ScheduleRow
+from ops.labels import label, name_event
 from scheduler_project.languages import PerLanguage
 
 register = template.Library()
@@ -34,6 +38,20 @@ def _render(groups: tuple[Any, ...]) -> SafeString:
         for title, separator, *items in groups
     ]
     return render_to_string("ops/menu.html", {"groups": shown})
+
+
+@register.filter
+def crumb(title: Any) -> str:
+    """A part of the way to a page. What has a name is shown by it as it was given: no user "olga" is called "Olga"."""
+    match title:
+        case Job():
+            return label(title.type)
+        case ScheduleRow():
+            return name_event(title)
+        case Model():
+            return str(title)
+        case _:
+            return capfirst(str(title))
 
 
 @register.simple_tag

@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 from redis import Redis
@@ -109,6 +110,38 @@ def test_schedules_name_and_link_to_their_campaign(admin_client: Client, job: Jo
 def test_the_palette_finds_campaigns_settlements_and_jobs(admin_client: Client, job: Job, term: str, way: str) -> None:
     """And leads to the page that says what blocks them."""
     assert f'href="{way}"' in find(admin_client, term)
+
+
+def test_the_way_to_a_page_has_names_as_they_were_given(admin_client: Client, job: Job) -> None:
+    """Of users and cron tasks, which may begin with a small letter; jobs and schedules are named in words."""
+    task, row = CronTask.objects.order_by("pk")[0], ScheduleRow.objects.get(entity_id="s-7")
+    ways = {
+        f"auth/user/{User.objects.create_user('olga').pk}/change/": "olga",
+        f"jobs/crontask/{task.pk}/change/": task.name,
+        f"jobs/job/{job.pk}/change/": "Settlement growth",
+        f"jobs/job/add/?copy={job.pk}": "Settlement growth",
+        f"jobs/schedulerow/{row.pk}/change/": "Population growth of Riverton",
+    }
+    pages = {way: admin_client.get(f"/admin/{way}").content.decode() for way in ways}
+
+    assert [way for way, name in ways.items() if f">{name}</a>" not in read_heading(pages[way])] == []
+    assert NAMED in pages[f"jobs/job/add/?copy={job.pk}"]
+    assert "POPULATION_GROWTH" not in re.sub("<[^>]*>", "", pages[f"jobs/schedulerow/{row.pk}/change/"])
+
+
+@pytest.mark.parametrize(
+    ("page", "name"), [("jobs/job", "Jobs"), ("auth/group", "Groups"), ("axes/accessattempt", "Failed logins")]
+)
+def test_a_list_is_titled_by_what_it_lists(admin_client: Client, redis: Redis, page: str, name: str) -> None:
+    """Not "Select job to view"."""
+    html = admin_client.get(f"/admin/{page}/").content.decode()
+
+    assert f"<title> {name} | Campaign scheduler</title>" in html
+    assert f">{name}</a>" in read_heading(html)
+
+
+def read_heading(html: str) -> str:
+    return html[html.index("<h1") : html.index("</h1>")]
 
 
 def find(client: Client, term: str, **more: str) -> str:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from django.core.exceptions import ValidationError
+from django.contrib.admin.options import TO_FIELD_VAR
+from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.http import HttpRequest, HttpResponse
 
 from scheduler_project import faults
@@ -33,7 +34,8 @@ def clean(get_response: Serve) -> Serve:
 class OddKeys:
     """Django middleware: 404 for a key that no row can have, where a view does not see to it.
 
-    Django's own views catch ValueError, but a UUID field raises ValidationError.
+    Django's own views catch ValueError, but a UUID field raises ValidationError, and an empty name of the field to
+    find the row by raises FieldDoesNotExist.
     """
 
     def __init__(self, get_response: Serve) -> None:
@@ -44,6 +46,7 @@ class OddKeys:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Django calls it with what a view raised."""
-        if isinstance(exception, ValidationError) and request.method in ("GET", "HEAD"):
-            return faults.not_found(request, exception)
-        return None
+        is_odd = isinstance(exception, ValidationError) or (
+            isinstance(exception, FieldDoesNotExist) and TO_FIELD_VAR in request.GET
+        )
+        return faults.not_found(request, exception) if is_odd and request.method in ("GET", "HEAD") else None

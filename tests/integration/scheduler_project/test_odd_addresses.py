@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from jobs.models import CronTask
 from tests.support.dead_letters import make_dead_letters
 from tests.support.servers import SandboxApi
 from tests.support.working import submit
@@ -55,3 +56,12 @@ def test_no_odd_url_is_a_fault(client: Client, sandbox: SandboxApi) -> None:
 
     assert turn > 100
     assert faults == []
+
+
+def test_a_row_is_not_found_by_an_odd_field(admin_client: Client) -> None:
+    """On Django's pages of a row."""
+    task = CronTask.objects.order_by("pk")[0].pk
+    fields = {"": 404, "no-such": 400, "a%00b": 400, "id": 200}
+    for page in ("change", "delete"):
+        found = {f: admin_client.get(f"/admin/jobs/crontask/{task}/{page}/?_to_field={f}").status_code for f in fields}
+        assert found == fields, page

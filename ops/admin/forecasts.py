@@ -28,12 +28,13 @@ from jobs.types.advance_world_time import NAME as ADVANCE_WORLD_TIME
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.text import parse_world_time
 from jobs.world.clock import WorldTime
-from ops.admin.base import actor_of, reason_field, redirect, render_page
+from ops.admin.base import actor_of, read_key, reason_field, redirect, render_page
 from ops.reads import forecast as forecast_page
 from ops.reads.campaign_clock import format_moment, read_clock
 from scheduler_project import request_origin
 
-DAYS: Final = (1, 7, 30, 90, 365)
+DAYS: Final = (1, 7, 30, 90, 365)  #: offered; the address may have others up to the last
+DEFAULT_DAYS: Final = 7
 LENGTHS: Final = ("1h", "8h", "1d", "7d", "30d")
 LINES: Final = 100  #: of a page
 TOWNS: Final = 25  #: of a page
@@ -61,17 +62,22 @@ def urls(site: Any) -> list[Any]:
 def show_forecast(request: HttpRequest, pk: str) -> HttpResponse:
     clock = _find(request, pk)
     calendar, town = calendars.find(clock.pk).calendar, request.GET.get("town", "").strip()[:255]
-    days = next((n for n in DAYS if str(n) == request.GET.get("days")), 7)
+    asked = request.GET.get("days") or str(DEFAULT_DAYS)
+    wanted = read_key(asked) or 0
+    days = wanted if 1 <= wanted <= DAYS[-1] else DEFAULT_DAYS
     context = {
         **_common(clock, calendar, town),
         "title": gettext("Forecast of %(campaign)s") % {"campaign": clock.name or clock.campaign_id},
     }
-    context |= {"days": days, "choices": DAYS}
+    context |= {"days": days, "choices": sorted({*DAYS, days})}
     try:
+        if days != wanted:
+            text = gettext("Days must be a number from 1 to %(most)s: “%(days)s” is not.")
+            raise InvalidForecast("", text % {"most": DAYS[-1], "days": asked[:40]})
         world = read_world(main_api(), clock.pk, town=town)
         context |= _describe(Forecast(world, days), request.GET.get("after", ""), calendar)
     except InvalidForecast as wrong:
-        context["fault"] = str(wrong)
+        context["fault"] = _explain(wrong)
     except JobError as away:
         context["fault"] = gettext("The main API cannot be read now: %(error)s") % {"error": away}
     return render_page(request, "ops/forecast.html", context, opts=CampaignClock._meta)

@@ -48,6 +48,11 @@ def test_a_forecast_is_drawn_and_listed(admin_client: Client, redis: Redis, sand
     assert {name} == set(re.findall(r'data-label="Town"><a [^>]*>([^<]*)</a>', few))
     assert "there is no such town" in page(admin_client, FORECAST, town="Nowhere")
 
+    assert '<option value="2" selected>2</option>' in page(admin_client, FORECAST, days=2, town="Nowhere")
+    assert '<option value="7" selected>7</option>' in page(admin_client, FORECAST, days="", town="Nowhere")
+    for odd in ("9999", "366", "0", "-1", "1.5", "week", "9" * 30):
+        assert f"Days must be a number from 1 to 365: “{odd}” is not." in page(admin_client, FORECAST, days=odd), odd
+
 
 def test_a_what_if_shows_before_and_after(admin_client: Client, redis: Redis, sandbox: SandboxApi) -> None:
     recalculate(redis)

@@ -63,10 +63,11 @@ class FailureGroupAdmin(FailureGroupAdminBase):
             rows = rows.filter(Q(last_seen__lt=before) | Q(last_seen=before, key__gt=key))
         found = list(rows[: failure_page.PAGE + 1])
         last = found[failure_page.PAGE - 1] if len(found) > failure_page.PAGE else None
+        counts = failure_page.count_groups()
         context = {
             "title": gettext("Failures"),
             "which": which,
-            "tabs": [(name, gettext(text)) for name, text in TABS],
+            "tabs": [(name, gettext(text), counts[name]) for name, text in TABS],
             "failures": failure_page.describe(found[: failure_page.PAGE], timezone.now()),
             "older": f"{last.last_seen.isoformat()}~{last.key}" if last else "",
             "newest": bool(before),

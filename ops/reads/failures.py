@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 
 from jobs import state_counts
 from jobs.models import FailureGroup, FailureHour, Job
@@ -52,12 +52,21 @@ def find_dead_letters(key: str | OuterRef) -> QuerySet[Job]:
 
 def find_groups(which: str) -> QuerySet[FailureGroup]:
     """Failures, last seen first: "open" have dead letters that nobody has acknowledged, "known" have others."""
-    every = FailureGroup.objects.order_by("-last_seen", "key")
-    if which == "all":
-        return every
-    unknown = Q(acknowledged_at=None) | Q(last_seen__gt=F("acknowledged_at"))
-    with_dead = every.filter(Exists(find_dead_letters(OuterRef("key"))))
-    return with_dead.filter(unknown) if which == "open" else with_dead.exclude(unknown)
+    return FailureGroup.objects.filter(_SHOWN[which]).order_by("-last_seen", "key")
+
+
+def count_groups() -> dict[str, int]:
+    """How many failures each list has; one query."""
+    counts: dict[str, int] = FailureGroup.objects.aggregate(
+        **{which: Count("pk", filter=shown) for which, shown in _SHOWN.items()}
+    )
+    return counts
+
+
+#: The failures of each list.
+_UNKNOWN: Final = Q(acknowledged_at=None) | Q(last_seen__gt=F("acknowledged_at"))
+_WITH_DEAD: Final = Q(Exists(find_dead_letters(OuterRef("key"))))
+_SHOWN: Final = {"open": _WITH_DEAD & _UNKNOWN, "known": _WITH_DEAD & ~_UNKNOWN, "all": Q()}
 
 
 def describe(found: Sequence[FailureGroup], now: datetime, *, looked_at: int = LOOKED_AT) -> list[Failure]:

@@ -80,12 +80,14 @@ def test_notes_and_acknowledgements_record_the_person(admin_client: Client, redi
     group = fail_for_good("NotFound: event-1", "c-1")
     admin_client.post(f"{PAGE}{group.key}/note/", {"note": "the world was restored"})
     admin_client.post(f"{PAGE}{group.key}/acknowledge/", {"reason": "waiting for the owners"})
-    open_ones = admin_client.get(PAGE).context["failures"]
+    before = admin_client.get(PAGE)
     known = admin_client.get(PAGE, {"show": "known"}).content.decode()
     fail_for_good("NotFound: event-2", "c-2")
     again = admin_client.get(PAGE)
 
-    assert open_ones == []
+    assert before.context["failures"] == []
+    assert [count for _, _, count in before.context["tabs"]] == [0, 1, 1]
+    assert [count for _, _, count in again.context["tabs"]] == [1, 0, 1]
     assert "the world was restored" in known
     assert "Acknowledged by admin" in known
     assert "Recurred after" in again.content.decode()

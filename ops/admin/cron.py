@@ -106,7 +106,7 @@ class CronTaskAdmin(FilteredAdmin, GuardedAdmin, CronTaskAdminBase):
         if db_field.name == "type":
             return forms.ChoiceField(
                 label=gettext("Type"),
-                choices=[(name, label(name)) for name in sorted(all_types())],
+                choices=[("", gettext("Choose…")), *((name, label(name)) for name in sorted(all_types()))],
                 widget=UnfoldAdminSelectWidget(),
             )
         if db_field.name == "payload":

@@ -1,5 +1,6 @@
 """The pages of cron tasks: description, next runs, history and permissions."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -326,6 +327,16 @@ def test_a_task_that_does_not_fire_is_shown_as_overdue(admin_client: Client) -> 
 
     for where in (PAGE, f"{PAGE}{one.pk}/change/"):
         assert "Is a scheduler running?" in admin_client.get(where).content.decode()
+
+
+def test_a_new_task_has_no_type_until_one_is_chosen(admin_client: Client) -> None:
+    """The first of them moves world time."""
+    shown = admin_client.get(f"{PAGE}add/").content.decode()
+    refused = admin_client.post(f"{PAGE}add/", form_of(CronTask(name="odd", expression="0 3 * * 1"), reason="why"))
+
+    assert re.search(r'<select name="type"[^>]*><option value="" selected>', shown)
+    assert "This field is required." in refused.content.decode()
+    assert not CronTask.objects.filter(name="odd").exists()
 
 
 def test_creating_and_deleting_a_task_is_audited(admin_client: Client) -> None:

@@ -1,6 +1,7 @@
 """What will run in the next hours, by minute."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -20,8 +21,9 @@ from ops.admin.filtered_list import name_unknown
 from ops.humanize import limited_count
 from ops.labels import label
 from ops.reads import upcoming as read
-from ops.reads.upcoming_items import read_minute
+from ops.reads.upcoming_items import OpenMinute, read_minute
 from ops.reads.upcoming_sources import MOST, SCANNED, RunQuery, RunSource
+from scheduler_project.moments import read_moment
 from scheduler_project.snapshot import snapshot
 from scheduler_project.text import LONGEST_ID, StrOrPromise, plain
 
@@ -88,9 +90,12 @@ def _name_unknown(chosen: Mapping[str, str]) -> list[str]:
 
 
 def _open(request: HttpRequest, wanted: RunQuery, window: read.LookAhead, now: datetime) -> dict[str, Any]:
-    """Raises Http404 for a minute that the window does not have."""
+    """Raises Http404 for a minute that the window does not have; of one that is over nothing is left."""
     minute = request.GET["minute"]
     at = now if minute == OVERDUE else read.read_start(minute, window, now)
-    if at is None:
-        raise Http404
-    return {"open": read_minute(wanted, at, now, overdue=minute == OVERDUE)}
+    if at is not None:
+        return {"open": read_minute(wanted, at, now, overdue=minute == OVERDUE)}
+    with suppress(ValueError):
+        if read_moment(minute) < now:
+            return {"open": OpenMinute([], [])}
+    raise Http404

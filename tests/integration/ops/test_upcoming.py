@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.db import connection, transaction
@@ -162,6 +163,8 @@ def test_a_minute_opens_to_its_items_with_links(client: Client, redis: Redis) ->
     assert "Population growth of Riverton" in items
     assert items.count("job type SETTLEMENT_GROWTH is paused") == 1
     assert "<html" not in items
+    over = quote(f"{timezone.now() - timedelta(minutes=5):%Y-%m-%dT%H:%M:%S%z}")  # on a page that was not updated
+    assert "Nothing left" in browser.get(f"{PAGE}?minute={over}").content.decode()
 
 
 def test_pages_follow_each_other_and_show_each_minute_once(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +270,9 @@ def test_odd_addresses_are_no_fault(client: Client, redis: Redis, query: str) ->
 
 def test_it_is_for_those_who_may_see_jobs(client: Client, redis: Redis) -> None:
     assert member(client, name="eve").get(PAGE).status_code == 403
-    assert member(client, "Viewer").get(f"{PAGE}?minute=nothing").status_code == 404
+    browser = member(client, "Viewer")
+    for odd in ("nothing", "9999-12-31T23:59-12:00", "0001-01-01T00:00"):
+        assert browser.get(f"{PAGE}?minute={odd}").status_code == 404, odd
 
 
 def test_the_number_of_queries_does_not_grow(client: Client, redis: Redis) -> None:

@@ -60,6 +60,9 @@ class DeliveryAdmin(FilteredAdmin, MonitorWrites, DeliveryAdminBase):
     list_select_related = ("alert",)
     paginator = LimitedPaginator
     actions = ("deliver_again",)
+    when_empty = gettext_lazy(
+        "Messages about alerts are listed here, each with its result, once there is an alert handler."
+    )
     list_fullwidth = True
     change_form_template = "monitoring/delivery.html"
     change_form_outer_before_template = "monitoring/delivery_buttons.html"

@@ -37,6 +37,7 @@ else:
 class AlertHandlerAdmin(FilteredAdmin, GuardedAdmin, HandlerAdminBase):
     list_display = ("name", "kind_badge", "enabled", "severity", "last_delivery")
     list_filter = ("enabled",)
+    when_empty = gettext_lazy("Until there is one, alerts are shown in the admin and sent to nobody.")
     show_facets = admin.ShowFacets.NEVER
     search_fields = ("name",)
     actions = ("send_test",)

@@ -40,6 +40,7 @@ class AttemptAdmin(AttemptAdminBase):
     search_fields = ("username", "ip_address")
     fields = readonly_fields = ("username", "ip_address", "user_agent", "failures_since_start", "attempt_time")
     show_facets = admin.ShowFacets.NEVER
+    when_empty = gettext_lazy("Too many from one address lock it for a while; to unlock it, delete them here.")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         return AttemptList

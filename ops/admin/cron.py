@@ -213,7 +213,8 @@ class CronTaskAdmin(FilteredAdmin, GuardedAdmin, CronTaskAdminBase):
             job = cron_tasks.run_now(task, actor=actor_of(request), reason=request.POST.get("reason", "")[:500])
         except InvalidJob as bad:
             return self._redirect(request, task, gettext("Not submitted: %(reason)s") % {"reason": bad}, messages.ERROR)
-        return self._redirect(request, task, gettext("Submitted %(job)s.") % {"job": job})
+        text = gettext("Job submitted: %(type)s. Its run is listed below.")
+        return self._redirect(request, task, text % {"type": label(job.type)})
 
     def enable_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         task = self._get_posted(request, pk)

@@ -18,6 +18,7 @@ def label(name: str) -> str:
 
 
 register.filter(labels.label_of_kind)
+register.filter(labels.label_of_left)
 register.filter(labels.label_of_role)
 register.filter(labels.label_of_state)
 register.filter(labels.label_within)

@@ -35,9 +35,12 @@ def test_the_dry_run_counts_and_changes_nothing(admin_client: Client, redis: Red
     jobs = some(3)
     service.cancel(jobs[:1], actor="test", reason="")
 
-    page = admin_client.post(JOBS, {"action": "cancel", "_selected_action": [str(j.pk) for j in jobs]})
+    answer = admin_client.post(JOBS, {"action": "cancel", "_selected_action": [str(j.pk) for j in jobs]})
+    page = answer.content.decode()
 
-    assert "2 will be cancelled. 1 will not: 1 cancelled." in page.content.decode()
+    assert "2 will be cancelled. 1 will not: 1 cancelled." in page
+    assert "Scheduled: will be cancelled" in page
+    assert "Cancelled: unchanged" in page
     assert Job.objects.filter(state=State.SCHEDULED).count() == 2
 
 

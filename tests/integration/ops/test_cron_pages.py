@@ -221,8 +221,9 @@ def test_a_past_time_disables_nothing(admin_client: Client, until: str, fault: s
 def test_run_now_leaves_the_schedule_alone(admin_client: Client, redis: Redis) -> None:
     """The job has the person and the reason; the run is manual; the next one stays."""
     one = task()
-    admin_client.post(f"{PAGE}{one.pk}/run-now/", {"reason": "it could not wait"})
+    page = admin_client.post(f"{PAGE}{one.pk}/run-now/", {"reason": "it could not wait"}, follow=True)
 
+    assert "Job submitted: Event expiration." in page.content.decode()
     job = Job.objects.get()
     entry = job.audit_trail.get()
     firing = one.firings.get()

@@ -102,6 +102,11 @@ class CronTaskAdmin(FilteredAdmin, GuardedAdmin, CronTaskAdminBase):
         """The reason only for users who may change the task."""
         return (*FIELDS, "reason") if self.has_change_permission(request, obj) else FIELDS
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Hundreds of runs are counted and not listed, which hid the buttons below them."""
+        listed, *rest = super().get_deleted_objects(objs, request)
+        return [one for one in listed if not isinstance(one, list)], *rest
+
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "type":
             return forms.ChoiceField(

@@ -346,7 +346,11 @@ def test_creating_and_deleting_a_task_is_audited(admin_client: Client) -> None:
     admin_client.post(f"{PAGE}add/", form)
     one = CronTask.objects.get(name="weekly")
     cron_tasks.run_now(one, actor="test")
+    asked = admin_client.get(f"{PAGE}{one.pk}/delete/").content.decode()
     admin_client.post(f"{PAGE}{one.pk}/delete/", {"post": "yes"})
+
+    assert "Cron firings: 1" in asked
+    assert "Cron firing: " not in asked  # each of them
 
     assert not CronTask.objects.filter(name="weekly").exists()
     assert not CronFiring.objects.exists()

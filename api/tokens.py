@@ -38,17 +38,17 @@ def _client_of(request: HttpRequest) -> str | JsonResponse:
     """Return the name of the client's token, or the refusal."""
     address = client_address(request)
     if wait := wrong_tokens.wait_s(address):
-        return _slowed(wait)
+        return _refuse_for(wait)
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     name = token_name(secret) if scheme.lower() == "bearer" else None
     if name is None:
         if secret and (wait := wrong_tokens.note(address)):
-            return _slowed(wait)
+            return _refuse_for(wait)
         return problem(401, "Authorization: Bearer <a secret of SCHEDULER_API_TOKENS> is required")
     return name
 
 
-def _slowed(wait_s: int) -> JsonResponse:
+def _refuse_for(wait_s: int) -> JsonResponse:
     message = f"too many wrong tokens from your address: try again in {wait_s} s, with a secret of SCHEDULER_API_TOKENS"
     return problem(429, message, headers={"Retry-After": str(wait_s)})
 

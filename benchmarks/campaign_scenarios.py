@@ -78,7 +78,7 @@ def many_campaigns(bench: Bench) -> None:
     smaller: _Campaigns | None = None
     for size in SIZES:
         if size <= SIZES[1] or bench.scale > 1:
-            with _running(bench, max(20, int(size * min(1.0, bench.scale)))) as campaigns:
+            with _run_service(bench, max(20, int(size * min(1.0, bench.scale)))) as campaigns:
                 for part in (_start_up, _idle, _catch_up, _react):
                     part(campaigns)
                 _note_memory(campaigns)
@@ -87,7 +87,7 @@ def many_campaigns(bench: Bench) -> None:
 
 
 @contextmanager
-def _running(bench: Bench, size: int) -> Iterator[_Campaigns]:
+def _run_service(bench: Bench, size: int) -> Iterator[_Campaigns]:
     world = {"kingdoms": 1, "settlements": SETTLEMENTS, "structures": STRUCTURES, "events": 1, "effects": 0}
     bench.control("POST", "reset", {"campaigns": size, **world})
     bench.ours.clear()

@@ -35,7 +35,7 @@ class Figure:
         }
 
 
-def joined(earlier: Sequence[Figure], later: Sequence[Figure]) -> list[Figure]:
+def join(earlier: Sequence[Figure], later: Sequence[Figure]) -> list[Figure]:
     """Merge figures, appending the later runs of a quantity to the earlier ones."""
     found = {(f.scenario, f.name): f for f in earlier}
     for figure in later:

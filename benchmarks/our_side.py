@@ -131,7 +131,7 @@ class Ours:
             wanted = [_submission(LAG, {}, n, moment) for n, moment in enumerate(moments)]
             service.submit_many(wanted, actor=ACTOR)
             wait_for(lambda: finished() == warm_up + len(due), worker, scheduler)
-        rows = made_here().filter(type=LAG).values_list("due_at", "result")
+        rows = submitted_jobs().filter(type=LAG).values_list("due_at", "result")
         return [result["began"] - due_at.timestamp() for due_at, result in rows if result]
 
     def cold_start(self, due: int) -> tuple[float, float]:
@@ -150,7 +150,9 @@ class Ours:
         ):
             wait_for(lambda: finished() == due, scheduler, w)
         ends = [
-            at.timestamp() for at in made_here().values_list("finished_at", flat=True).exclude(finished_at=None) if at
+            at.timestamp()
+            for at in submitted_jobs().values_list("finished_at", flat=True).exclude(finished_at=None)
+            if at
         ]
         return min(ends) - began, max(ends) - began
 
@@ -202,7 +204,7 @@ def _submit_at_once(wanted: list[Submission], clients: int) -> Submitted:
         return Submitted(time.perf_counter() - began, time.process_time() - cpu_began)
 
 
-def made_here() -> QuerySet[Job]:
+def submitted_jobs() -> QuerySet[Job]:
     """Jobs that were submitted; not those that SQL made beforehand."""
     return Job.objects.filter(pk__gte=_FIRST)
 
@@ -226,7 +228,7 @@ def refuse_failures() -> None:
 
 
 def count_ended() -> int:
-    return made_here().filter(finished_at__isnull=False).count()
+    return submitted_jobs().filter(finished_at__isnull=False).count()
 
 
 def wait_for(condition: Any, *processes: subprocess.Popen[bytes], within_s: float = LONGEST_S) -> None:
@@ -250,14 +252,14 @@ def _submission(
 def result_of(count: int, warm_up: int, sampler: Sampler, spent: Spent) -> Drained:
     """Return the result of the last `count` jobs. Raises BenchmarkFailed if any job did not succeed."""
     ends = list(
-        made_here().filter(finished_at__isnull=False).order_by("finished_at").values_list("finished_at", "state")
+        submitted_jobs().filter(finished_at__isnull=False).order_by("finished_at").values_list("finished_at", "state")
     )
     lost = sum(state != State.SUCCEEDED for _, state in ends)
     if lost:
         raise BenchmarkFailed(f"{lost} of {len(ends)} jobs did not succeed")
     times = [at.timestamp() for at, _ in ends if at]
     began, end = times[max(0, warm_up - 1)], times[-1]
-    failures = sum(made_here().filter(failures__gt=0).values_list("failures", flat=True))
+    failures = sum(submitted_jobs().filter(failures__gt=0).values_list("failures", flat=True))
     return Drained(
         count=count,
         seconds=end - began,

@@ -83,7 +83,7 @@ class Peer:
             sampler = Sampler([process.pid]).start()
             answer = self._answer(process)
             sampler.stop()
-        return _drained(answer, count, warm_up, sampler, spent)
+        return _make_drained(answer, count, warm_up, sampler, spent)
 
     def lags(self, due: list[float], *, concurrency: int, warm_up: int) -> list[float]:
         """Add jobs due at `due`; return for each the seconds from due to its handler's first line."""
@@ -133,7 +133,7 @@ class Peer:
         return self._answer(self._start(**options))
 
 
-def _drained(answer: dict[str, Any], count: int, warm_up: int, sampler: Sampler, spent: Spent) -> Drained:
+def _make_drained(answer: dict[str, Any], count: int, warm_up: int, sampler: Sampler, spent: Spent) -> Drained:
     began, ended = answer["from"], answer["to"]
     return Drained(
         count=count,

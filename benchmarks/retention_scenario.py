@@ -65,7 +65,7 @@ def _delete(bench: Bench, count: int) -> _Deleted:
     first, last = rows.order_by("finished_at")[0], rows.order_by("-finished_at")[0]
     with (
         bench.ours.process("rqscheduler", concurrency=5) as scheduler,
-        _probed() as longest,
+        _probe() as longest,
     ):
         sampler = Sampler([scheduler.pid]).start()
         wait_for(lambda: not Job.objects.filter(pk=first).exists(), scheduler)
@@ -99,7 +99,7 @@ def _note(bench: Bench, name: str, deleted: _Deleted) -> None:
 
 
 @contextmanager
-def _probed() -> Iterator[list[float]]:
+def _probe() -> Iterator[list[float]]:
     """Yield what others see of the longest transactions, in seconds."""
     found, stopping = list[float](), threading.Event()
     look = _oldest_transaction if connection.vendor == "postgresql" else _wait_to_write

@@ -92,7 +92,7 @@ def drain_call(bench: Bench) -> None:
 
 def lag(bench: Bench) -> None:
     """Measure the start delay of jobs due over LAG_OVER_S, with 0, 100,000 and 1,000,000 jobs waiting."""
-    for waiting in _waiting(bench):
+    for waiting in _waiting_counts(bench):
         _fill(bench, waiting)
         name, count = f"firing-lag, {waiting:,} waiting", bench.sized(1000)
         bench.ours.clear()
@@ -121,7 +121,7 @@ def cold_start(bench: Bench) -> None:
 
 def memory(bench: Bench) -> None:
     """Measure the Redis memory of waiting jobs on an otherwise empty server."""
-    for waiting in _waiting(bench)[1:]:
+    for waiting in _waiting_counts(bench)[1:]:
         name = f"memory, {waiting:,} waiting"
         bench.ours.clear()
         if bench.peer:
@@ -150,7 +150,7 @@ def _redis_mb(bench: Bench) -> float:
     return float(redis_at(bench.our_redis).info("memory")["used_memory"]) / 1e6
 
 
-def _waiting(bench: Bench) -> tuple[int, int, int]:
+def _waiting_counts(bench: Bench) -> tuple[int, int, int]:
     return 0, bench.sized(100_000), bench.sized(1_000_000)
 
 

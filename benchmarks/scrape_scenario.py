@@ -30,7 +30,7 @@ def scrape(bench: Bench) -> None:
     _outcomes(rows)
     try:
         with _web(bench) as url:
-            times = [_timed(url) for _ in range(SCRAPES + 1)]
+            times = [_time(url) for _ in range(SCRAPES + 1)]
     finally:
         OutcomeMinute.objects.filter(type__startswith="SCRAPE").delete()
     name = f"scrape, {waiting:,} waiting"
@@ -98,7 +98,7 @@ def _await(url: str, process: "subprocess.Popen[bytes]") -> None:
     raise BenchmarkFailed("the web process does not answer")
 
 
-def _timed(url: str) -> float:
+def _time(url: str) -> float:
     began = time.perf_counter()
     answer = urllib3.request("GET", url, timeout=30)
     if answer.status != 200:

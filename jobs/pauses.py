@@ -197,7 +197,7 @@ def campaigns() -> frozenset[str]:
     return frozenset(pause.name for pause in active() if pause.kind == PauseKind.CAMPAIGN)
 
 
-def blocking(job: Job, pauses: list[Pause]) -> list[Pause]:
+def blocking_pauses(job: Job, pauses: list[Pause]) -> list[Pause]:
     """Return those of `pauses` that apply to the job."""
     queue = Priority(job.priority).queue
     of_job = {(PauseKind.QUEUE, queue), (PauseKind.TYPE, job.type), (PauseKind.CAMPAIGN, job.campaign_id)}

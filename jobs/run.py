@@ -195,7 +195,7 @@ class Triggers(Protocol):
     def jobs_for(self, events: Sequence[Event]) -> list[Followup]:
         """A job for each event that is scheduled and has none yet."""
 
-    def given_up(self, events: Sequence[Event]) -> Collection[str]:
+    def find_given_up(self, events: Sequence[Event]) -> Collection[str]:
         """The IDs of the events whose job an operator has cancelled or discarded."""
 
     def steps(self, job_id: str) -> list[Step]:

@@ -263,7 +263,7 @@ def _gauges(name: str, help_text: str, label: str, values: Mapping[str, float]) 
 def _histogram(counts: Counts, name: str, metric: str, label: str, bounds: tuple[float, ...], help_text: str) -> str:
     lines = [f"# HELP {metric} {help_text}", f"# TYPE {metric} histogram"]
     for value in sorted({s[1] for s in counts if s[0] == name and len(s) == 3}):
-        named, below = f'{label}="{_escaped(value)}"', 0.0
+        named, below = f'{label}="{_escape(value)}"', 0.0
         for bound in (*(f"{b:g}" for b in bounds), "+Inf"):
             below += counts.get((name, value, bound), 0)
             lines.append(f'{metric}_bucket{{{named},le="{bound}"}} {below:.15g}')
@@ -277,7 +277,7 @@ def _histogram(counts: Counts, name: str, metric: str, label: str, bounds: tuple
 def _family(name: str, kind: str, help_text: str, samples: Samples) -> str:
     lines = [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
     for labels, value in samples:
-        inner = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+        inner = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())
         lines.append(f"{name}{{{inner}}} {value:.15g}" if inner else f"{name} {value:.15g}")
     return "\n".join(lines) + "\n"
 
@@ -311,7 +311,7 @@ def _reads(path: Path) -> bool:
     return True
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 

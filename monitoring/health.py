@@ -19,7 +19,7 @@ from health_check.exceptions import HealthCheckException, ServiceWarning
 
 from monitoring.checks import CHECKS, DEADLINE_S, NEEDED, Check
 from scheduler_project import __version__
-from scheduler_project.logs import masked
+from scheduler_project.logs import mask
 
 UP, DEGRADED, DOWN = "up", "degraded", "down"
 SHARED_S: Final = 5.0  #: how long this process reuses a round of checks
@@ -111,7 +111,7 @@ def examine(check: Check) -> Component:
     except HealthCheckException as fault:
         status, message = DOWN, str(fault.message)
     except Exception as error:  # noqa: BLE001 - a check that fails unexpectedly means that the component is down
-        status, message = DOWN, masked(f"{type(error).__name__}: {error}")
+        status, message = DOWN, mask(f"{type(error).__name__}: {error}")
     return Component(status, message, datetime.now(UTC), check.critical, check.brief)
 
 

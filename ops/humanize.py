@@ -10,7 +10,7 @@ from django.utils.translation import gettext, ngettext
 from jobs import state_counts
 from scheduler_project.durations import duration_in_words as duration
 from scheduler_project.numbers import format_number
-from scheduler_project.text import bounded
+from scheduler_project.text import shorten
 
 LONGEST_TITLE: Final = 1_000  #: characters that are shown while the pointer is on a text
 
@@ -89,7 +89,7 @@ def abridge(text: str, most: int) -> str:
     '<span title="no route to the host">no route …</span>'
     """
     short = Truncator(text).chars(most)
-    return text if short == text else format_html('<span title="{}">{}</span>', bounded(text, LONGEST_TITLE), short)
+    return text if short == text else format_html('<span title="{}">{}</span>', shorten(text, LONGEST_TITLE), short)
 
 
 def join(parts: list[str]) -> str:

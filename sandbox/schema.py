@@ -81,7 +81,7 @@ class Service:
 
     def execute(self, query: str, variables: Record | None, operation: str | None, *, api_key: bool = False) -> Record:
         """Return the response to a request. Raises Unauthorized if an API key is not valid for it."""
-        document, plan, errors = _prepared(query, self.schema)
+        document, plan, errors = _prepare(query, self.schema)
         if errors:
             return {"errors": [error.formatted for error in errors]}
         if refused := self.dialect.check(document, api_key=api_key):
@@ -99,7 +99,7 @@ class Service:
             operation_name=operation,
             check_sync=False,
         )
-        return self.dialect.answer(answer.data, [_formatted(error) for error in answer.errors or ()])
+        return self.dialect.answer(answer.data, [_format(error) for error in answer.errors or ()])
 
     def resolve(self, name: str, args: dict[str, Any]) -> Any:
         """Carry out a root field. May raise to refuse it."""
@@ -154,15 +154,15 @@ class _Prepared(NamedTuple):
 
 
 @lru_cache(maxsize=2000)
-def _prepared(query: str, schema: GraphQLSchema) -> _Prepared:
-    document, errors = _parsed(query)
+def _prepare(query: str, schema: GraphQLSchema) -> _Prepared:
+    document, errors = _parse(query)
     if not errors:
         errors = validate(schema, document)
     return _Prepared(document, None if errors else plan_of(document, schema), errors)
 
 
 @lru_cache(maxsize=2000)
-def _parsed(query: str) -> tuple[DocumentNode, list[GraphQLError]]:
+def _parse(query: str) -> tuple[DocumentNode, list[GraphQLError]]:
     try:
         return parse(query), []
     except GraphQLError as error:
@@ -186,12 +186,12 @@ def _sdl(dialect: Dialect) -> str:
 
 def is_mutation(query: str) -> bool:
     """Return whether a document holds a mutation."""
-    document, errors = _parsed(query)
+    document, errors = _parse(query)
     operations = [d for d in (() if errors else document.definitions) if isinstance(d, OperationDefinitionNode)]
     return any(o.operation.value == "mutation" for o in operations)
 
 
-def _formatted(error: GraphQLError) -> Record:
+def _format(error: GraphQLError) -> Record:
     formatted: Record = dict(error.formatted)
     if "extensions" not in formatted:  # without a path no field was executed: the request itself is invalid
         broke = error.path is not None and error.original_error is not None

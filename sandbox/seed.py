@@ -132,7 +132,7 @@ def _settlement(
             "settlementId": settlement["id"],
             "level": 1,
             "type": kind,
-            "name": f"{_numbered(kind.title(), (t - 1) // 3)} of {settlement['name']}",
+            "name": f"{_number(kind.title(), (t - 1) // 3)} of {settlement['name']}",
             "variables": variables,
             "version": 1,
             "archivedAt": None,
@@ -144,10 +144,10 @@ def _pick(names: Sequence[str], record_id: str) -> str:
     """The name for the number at the end of an ID, which may be any text."""
     number = re.search(r"(\d{1,6})$", record_id)
     rounds, place = divmod(int(number[1]) - 1 if number else len(record_id), len(names))
-    return _numbered(names[place], rounds if number else 0)
+    return _number(names[place], rounds if number else 0)
 
 
-def _numbered(name: str, before: int) -> str:
+def _number(name: str, before: int) -> str:
     """The name with its number, if others of that name come before it."""
     return f"{name} {before + 1}" if before > 0 else name
 

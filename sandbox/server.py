@@ -92,7 +92,7 @@ class Sandbox:
         finally:
             self._by = GAME_MASTER
         encoded = json.dumps(answer, separators=(",", ":")).encode()
-        if remembers and _carried_out(answer):
+        if remembers and _has_changed_world(answer):
             self._remembered[key] = (body, encoded)
             if len(self._remembered) > REMEMBERED:
                 self._remembered.popitem(last=False)
@@ -133,7 +133,7 @@ def account_of(token: str) -> str:
         return "service-account"
 
 
-def _carried_out(answer: Record) -> bool:
+def _has_changed_world(answer: Record) -> bool:
     """Return whether the world changed; a refused request may be repeated under its key once the cause is gone."""
     results = answer["data"].values() if "errors" not in answer else ()
     return bool(results) and not any(result.get("success") is False for result in results)

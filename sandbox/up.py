@@ -207,7 +207,7 @@ def commands(
 
 
 @contextmanager
-def announced(file: Path, environment: Mapping[str, str]) -> Iterator[None]:
+def announce(file: Path, environment: Mapping[str, str]) -> Iterator[None]:
     """Let `manage.py` find the service while it runs: its process and what its environment adds to ours."""
     added = {name: value for name, value in environment.items() if os.environ.get(name) != value}
     file.touch(mode=0o600)

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 import structlog
 
-from scheduler_project.text import LONGEST_TRACEBACK, bounded, plain
+from scheduler_project.text import LONGEST_TRACEBACK, plain, shorten
 
 VERBOSE: Final = 5
 LEVELS: Final[Mapping[str, int]] = {
@@ -135,7 +135,7 @@ def _as_json() -> list[Any]:
     return [
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
         structlog.processors.format_exc_info,
-        _bound,
+        _shorten_values,
         _camel_case,
         _mask,
         structlog.processors.JSONRenderer(),
@@ -148,20 +148,20 @@ def _as_lines() -> list[Any]:
     return [
         structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S.%f", utc=False),
         structlog.processors.format_exc_info,
-        _bound,
+        _shorten_values,
         _escape,
         structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback),
-        lambda _logger, _method, line: plain(masked(line)),
+        lambda _logger, _method, line: plain(mask(line)),
     ]
 
 
-def _bound(_logger: object, _method: str, event: EventDict) -> EventDict:
+def _shorten_values(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Shorten long values before rendering, so that the line stays valid JSON."""
     for name, value in event.items():
         if isinstance(value, str):
-            event[name] = bounded(value, LONGEST_TRACEBACK if name == "exception" else LONGEST_VALUE)
+            event[name] = shorten(value, LONGEST_TRACEBACK if name == "exception" else LONGEST_VALUE)
         elif not isinstance(value, bool | int | float | type(None)) and len(shown := _show(value)) > LONGEST_VALUE:
-            event[name] = bounded(shown, LONGEST_VALUE)
+            event[name] = shorten(shown, LONGEST_VALUE)
     return event
 
 
@@ -186,7 +186,7 @@ def _is_clean(event: EventDict) -> bool:
         if type(value) not in _PLAIN and not (type(value) in (int, float) and _is_number(value)):
             return False
     text = "\n".join((*event, *map(_show_plain, event.values())))
-    return masked(text) == text
+    return mask(text) == text
 
 
 def _is_number(value: float) -> bool:
@@ -201,7 +201,7 @@ def _show_plain(value: Any) -> str:
 def _mask_names(found: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for name, value in found.items():
-        text = masked(name if isinstance(name, str) else _show(name))
+        text = mask(name if isinstance(name, str) else _show(name))
         while text in kept:  # two names with secrets
             text += "_"
         kept[text] = _mask_value(value, depth + 1)
@@ -212,18 +212,18 @@ def _mask_value(value: Any, depth: int = 0) -> Any:
     """A value of JSON; a number that is or holds a secret becomes text, and so does what JSON does not have."""
     match value:
         case str():
-            return masked(value)
+            return mask(value)
         case None | bool():
             return value
         case int() | float():
-            text = masked(shown := _show(value))
+            text = mask(shown := _show(value))
             return value if text == shown and _is_number(value) else text
         case Mapping() if depth < DEEPEST:
             return _mask_names(value, depth)
         case list() | tuple() if depth < DEEPEST:
             return [_mask_value(one, depth + 1) for one in value]
         case _:
-            return masked(_show(value))
+            return mask(_show(value))
 
 
 def _escape(_logger: object, _method: str, event: EventDict) -> EventDict:
@@ -259,10 +259,10 @@ def hide(secrets: Iterable[str]) -> None:
             _hidden.update(word for word in (form, json.dumps(form)[1:-1]) if len(form) >= SHORTEST_SECRET)
 
 
-def masked(text: str) -> str:
+def mask(text: str) -> str:
     """Mask known secrets in `text`, and everything that looks like one."""
     if len(text) > LONGEST_MASKED:
-        text = bounded(text, LONGEST_MASKED)
+        text = shorten(text, LONGEST_MASKED)
     for _ in range(MOST_ROUNDS):
         before = text
         for secret in sorted(_hidden, key=len, reverse=True):

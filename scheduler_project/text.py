@@ -86,10 +86,10 @@ def plain(text: str) -> str:
     return joined.replace("\0", REPLACEMENT)
 
 
-def bounded(text: str, limit: int) -> str:
+def shorten(text: str, limit: int) -> str:
     """Shorten to plain text of at most `limit` (at least 100) characters: head, number of cut characters, tail.
 
-    >>> bounded("x" * 1_000_000, 100)[40:80]
+    >>> shorten("x" * 1_000_000, 100)[40:80]
     'xxxxxx … 999,931 characters cut … xxxxxx'
     """
     if len(text) <= limit:
@@ -124,7 +124,7 @@ def of_error(error: BaseException, clean: Callable[[str], str] = plain) -> str:
     >>> of_error(ValueError("no"))
     'ValueError: no'
     """
-    return bounded(clean(f"{type(error).__name__}: {error}"), LONGEST_ERROR)
+    return shorten(clean(f"{type(error).__name__}: {error}"), LONGEST_ERROR)
 
 
 def readable(error: BaseException) -> BaseException:

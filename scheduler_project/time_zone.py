@@ -16,7 +16,7 @@ def activate(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
 
     def serve(request: HttpRequest) -> HttpResponse:
         name = request.COOKIES.get(COOKIE, "")
-        if name not in _known():
+        if name not in _known_zones():
             return get_response(request)
         with timezone.override(ZoneInfo(name)):
             return get_response(request)
@@ -25,5 +25,5 @@ def activate(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
 
 
 @cache
-def _known() -> frozenset[str]:
+def _known_zones() -> frozenset[str]:
     return frozenset(available_timezones())

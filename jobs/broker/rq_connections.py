@@ -21,11 +21,11 @@ def install() -> None:
 
 
 def _connect(config: dict[str, Any], use_strict_redis: bool = False) -> Redis:
-    return _shared(config["URL"])
+    return _shared_pool(config["URL"])
 
 
 @cache
-def _shared(url: str) -> Redis:
+def _shared_pool(url: str) -> Redis:
     """The connection pool of this process (thread-safe), and of each of its forks."""
     return connect(url)
 

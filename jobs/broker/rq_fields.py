@@ -44,7 +44,7 @@ def job_fields(raw: Hash) -> dict[str, Any]:
     if "data" in kept:
         kept["data"] = _call(kept["data"])
     if "exc_info" in kept:
-        kept["exc_info"] = text(_decompressed(kept["exc_info"])).encode()
+        kept["exc_info"] = text(_decompress(kept["exc_info"])).encode()
     kept.pop("webhooks", None)
     if kept.get("status") == b"queued":  # django-rq's start page takes it for granted
         kept.setdefault("enqueued_at", kept.get("created_at", b"1970-01-01T00:00:00.000000Z"))
@@ -106,7 +106,7 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
 }
 
 
-def _decompressed(value: bytes) -> bytes:
+def _decompress(value: bytes) -> bytes:
     """The data, decompressed if necessary; at most MOST_BYTES."""
     try:
         return zlib.decompressobj().decompress(value, MOST_BYTES)
@@ -116,7 +116,7 @@ def _decompressed(value: bytes) -> bytes:
 
 def _call(data: bytes) -> bytes:
     """A job's data if it is a JSON call of a function by name; otherwise data that RQ reports as unreadable."""
-    plain = _decompressed(data)
+    plain = _decompress(data)
     try:
         name, instance, args, kwargs = json.loads(plain)
     except MALFORMED:
@@ -156,6 +156,6 @@ def worker_fields(raw: Hash, *, decode_values: bool = False) -> dict[str, Any]:
 
 def _traceback(value: bytes) -> str:
     try:
-        return text(_decompressed(b64decode(value)))
+        return text(_decompress(b64decode(value)))
     except ValueError:
         return UNREADABLE

@@ -63,12 +63,12 @@ def install() -> None:
         (serializers.DefaultSerializer, "loads", JSONSerializer.loads),
         (job, "import_attribute", _import_allowed),
         (RQJob, "send_webhooks", _send_no_webhooks),
-        (RQJob, "restore", _restoring(RQJob.restore)),
+        (RQJob, "restore", _guard_restore(RQJob.restore)),
         (RQJob, "fetch", classmethod(_fetch)),
         (RQJob, "fetch_many", classmethod(_fetch_many)),
         (Result, "restore", classmethod(_result_restoring(Result.restore))),
         (executions.Execution, "restore", _execution_restoring(executions.Execution.restore)),
-        (worker.BaseWorker, "refresh", _refreshing(worker.BaseWorker.refresh)),
+        (worker.BaseWorker, "refresh", _guard_refresh(worker.BaseWorker.refresh)),
         (worker, "decode_redis_hash", worker_fields),
     ]
     readers = (executions, group, job, queue, rate_limit, registry, utils, worker, worker_registration)
@@ -94,7 +94,7 @@ def _send_no_webhooks(self: RQJob, status: Any, *, exc_string: str | None = None
 # -- jobs
 
 
-def _restoring(stock: Callable[[RQJob, Hash], Any]) -> Callable[[RQJob, Hash], Any]:
+def _guard_restore(stock: Callable[[RQJob, Hash], Any]) -> Callable[[RQJob, Hash], Any]:
     @wraps(stock)
     def restore(self: RQJob, raw: Hash) -> Any:
         return stock(self, job_fields(raw))
@@ -166,7 +166,7 @@ def _execution_restoring(stock: Callable[[Any, Any], None]) -> Callable[[Any, Ha
     return restore
 
 
-def _refreshing(stock: Callable[[Any], None]) -> Callable[[Any], None]:
+def _guard_refresh(stock: Callable[[Any], None]) -> Callable[[Any], None]:
     @wraps(stock)
     def refresh(self: Any) -> None:
         try:

@@ -58,7 +58,7 @@ def fire_due(now: datetime) -> list[Job]:
     return jobs
 
 
-def upcoming(task: CronTask, after: datetime, count: int) -> list[datetime]:
+def next_firings(task: CronTask, after: datetime, count: int) -> list[datetime]:
     """The next `count` firings after `after`, in UTC."""
     found: list[datetime] = []
     for _ in range(count):

@@ -39,14 +39,14 @@ def differences_from(original: Job, copy: Job) -> dict[str, Change]:
 
 def columns_before(changes: Mapping[str, Any]) -> dict[str, Any]:
     """The columns as they were before the move with these changes."""
-    return {name: _parsed(name, changes[name][0]) for name in KEPT if name in changes}
+    return {name: _parse(name, changes[name][0]) for name in KEPT if name in changes}
 
 
 def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _parsed(name: str, value: Any) -> Any:
+def _parse(name: str, value: Any) -> Any:
     return datetime.fromisoformat(value) if name in _MOMENTS and value is not None else value
 
 

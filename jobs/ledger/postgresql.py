@@ -87,7 +87,7 @@ _COUNTED: Final = (
 )
 
 
-def _numbered(count: int) -> str:
+def _parameters(count: int) -> str:
     """The first `count` parameters."""
     return ", ".join(f"${n}" for n in range(1, count + 1))
 
@@ -176,9 +176,9 @@ class PostgreSQL(Statements):
         f"INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}, action_id) SELECT {_ENTRY} "
         f"FROM json_to_recordset($1::json) AS e({_ENTRY_AS})"
     )
-    COUNT: Final = UPSERT.format(rows=f"VALUES ({_numbered(len(OUTCOME_COLUMNS))})", greatest="greatest")
-    GROUP: Final = GROUP.format(values=_numbered(6))
-    HOUR: Final = HOUR.format(values=_numbered(3))
+    COUNT: Final = UPSERT.format(rows=f"VALUES ({_parameters(len(OUTCOME_COLUMNS))})", greatest="greatest")
+    GROUP: Final = GROUP.format(values=_parameters(6))
+    HOUR: Final = HOUR.format(values=_parameters(3))
 
     def __init__(self, raw: "psycopg.Connection[Any]", *, overlaps: bool) -> None:
         from psycopg import RawCursor, rows  # only here: it loads libpq, which SQLite does without
@@ -224,7 +224,7 @@ class PostgreSQL(Statements):
             if row[1] is None:
                 current.add(AttemptKey(row[0], row[6]))
             else:
-                found[row[0]] = _claimed(row, by.now)
+                found[row[0]] = _make_claimed(row, by.now)
         return current, [found[i] for i in dict.fromkeys(ids) if i in found]
 
     def queue(
@@ -283,7 +283,7 @@ def _array(ids: Sequence[str]) -> str:
     return "{" + ",".join(ids) + "}"
 
 
-def _claimed(row: Sequence[Any], now: datetime) -> Claimed:
+def _make_claimed(row: Sequence[Any], now: datetime) -> Claimed:
     values = list(row)
     if isinstance(values[4], str):  # Django reads jsonb as text on its connections
         values[4] = msgspec.json.decode(values[4])

@@ -56,7 +56,7 @@ def ends_as_json(endings: Sequence[Ending], by: Claimant) -> str:
                 "failures": ending.failures,
                 "result": None if ending.result is None else msgspec.Raw(ending.result.encode()),
                 "wait_ms": ending.waited_ms(by.now) if outcome.is_run else None,
-                "kind": kinds.setdefault(_shared(ending, by), len(kinds)),
+                "kind": kinds.setdefault(_shared_values(ending, by), len(kinds)),
             }
         )
     named = []
@@ -68,7 +68,7 @@ def ends_as_json(endings: Sequence[Ending], by: Claimant) -> str:
     return as_json({"kinds": named, "ends": ends})
 
 
-def _shared(ending: Ending, by: Claimant) -> tuple[Any, ...]:
+def _shared_values(ending: Ending, by: Claimant) -> tuple[Any, ...]:
     """The values of _SHARED."""
     job, outcome, now = ending.job, ending.outcome, by.now
     after_wait = job.waits_since is not None and not ending.bounced

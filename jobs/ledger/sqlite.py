@@ -210,11 +210,11 @@ class SQLite(Statements):
         return queued
 
     def add(self, rows: Sequence[ScheduleRow]) -> None:
-        values = [(r.campaign_id, r.entity_type, r.entity_id, r.event_type, *_placed(r)) for r in rows]
+        values = [(r.campaign_id, r.entity_type, r.entity_id, r.event_type, *_placed_values(r)) for r in rows]
         write(self._raw, self.ADD, values)
 
     def place(self, rows: Sequence[ScheduleRow]) -> None:
-        write(self._raw, self.PLACE, [(*_placed(r), r.pk) for r in rows])
+        write(self._raw, self.PLACE, [(*_placed_values(r), r.pk) for r in rows])
 
     def redate(self, rows: Sequence[ScheduleRow]) -> None:
         values = [(r.anchor, in_ticks(r.interval), r.next_due, r.fire_at, text_of(r.updated_at), r.pk) for r in rows]
@@ -245,7 +245,7 @@ class SQLite(Statements):
         self._audit_each(single)
 
     def _audit_each(self, entries: Sequence[Entry]) -> None:
-        write(self._raw, self.AUDIT, [_audited(entry) for entry in entries])
+        write(self._raw, self.AUDIT, [_audit_values(entry) for entry in entries])
 
     def count(self, rows: Iterable[Outcomes]) -> None:
         self._raw.executemany(self.COUNT, [(text_of(r.minute), *r[1:-1], *r.waited) for r in rows])
@@ -257,12 +257,12 @@ class SQLite(Statements):
             self._raw.execute(self.HOUR, (failure.key, text_of(hour_of(at)), jobs))
 
 
-def _audited(e: Entry) -> tuple[Any, ...]:
+def _audit_values(e: Entry) -> tuple[Any, ...]:
     """The parameters of AUDIT."""
     return (hex_of(e.job_id), text_of(e.at), *e[2:])
 
 
-def _placed(r: ScheduleRow) -> tuple[Any, ...]:
+def _placed_values(r: ScheduleRow) -> tuple[Any, ...]:
     """The values of PLACED_COLUMNS."""
     return (
         r.household,

@@ -91,7 +91,7 @@ def forbid_singly(answers: MutableMapping[str, Any], refused: Collection[str]) -
                 answers[one] = Forbidden(str(error))
 
 
-def named_in(error: FieldError, ids: Sequence[str]) -> str | None:
+def find_named(error: FieldError, ids: Sequence[str]) -> str | None:
     """The one item that the message names; None if it names none or several."""
     named = [one for one in ids if error.mentions(one)]
     return named[0] if len(named) == 1 else None

@@ -21,7 +21,7 @@ from redis import Redis
 
 from jobs.errors import CircuitOpen
 from jobs.main_api.recent_calls import WINDOW_S, RecentCalls, RecentError, decode, moment, unless_away
-from scheduler_project.logs import masked
+from scheduler_project.logs import mask
 
 log = structlog.get_logger(__name__)
 FAULT_SHARE: Final = 0.5
@@ -103,7 +103,7 @@ class Breaker:
 
     def record_fault(self, error: BaseException, *, probe: bool) -> None:
         """The call ended in a transport error or HTTP 5xx."""
-        text = masked(str(error))
+        text = mask(str(error))
         if probe:
             self._calls.add_fault(text, send=True)
             self._stay_open(f"probe: {text}")

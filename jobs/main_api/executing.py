@@ -8,7 +8,7 @@ from jobs.main_api import operations
 from jobs.main_api.answers import Answer, Request, refusal_of
 from jobs.main_api.errors import error_of
 from jobs.main_api.model import EffectExecution
-from jobs.main_api.patches import FIELD, Patches, patched
+from jobs.main_api.patches import FIELD, Patches, ask_for_patch
 from jobs.sending import Sending
 
 EXECUTE: Final = "executeEffect"
@@ -32,7 +32,7 @@ class Executing:
         """Execute one effect, as `MainApi.execute_effect` says."""
         document = operations.text(EXECUTE)
         if self.patches.are_served():
-            document = patched(document)
+            document = ask_for_patch(document)
         try:
             answer = self._ask(EXECUTE, document, {"input": {"effectId": effect_id}}, key=key, once=sending)
             if self.patches.note_refused(answer):

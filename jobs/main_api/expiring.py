@@ -6,7 +6,7 @@ from typing import Final
 
 from jobs.errors import JobError, MustWait, NotAuthorized, TooLarge
 from jobs.main_api.answers import Answer
-from jobs.main_api.batches import SendBatch, Suspicion, alias_of, forbid_singly, named_in
+from jobs.main_api.batches import SendBatch, Suspicion, alias_of, find_named, forbid_singly
 from jobs.main_api.errors import expires_nothing
 from jobs.main_api.listing import Listing
 from jobs.main_api.model import Event, Expired
@@ -90,7 +90,7 @@ class Expiring:
         if len(ids) == 1:
             self._blame(ids, ids[0], error, counts=True)
             return
-        culprit = named_in(answer.errors[0], ids)
+        culprit = find_named(answer.errors[0], ids)
         if culprit and len(answer.errors) == 1:
             self._blame(ids, culprit, error, counts=False)
             return

@@ -58,7 +58,7 @@ def read_one(name: str, alias: str, answer: Answer, kind: type[T], *, entity_id:
         return None if alias in answer.data else _unfit(name, "it is not in the answer")
     if entity_id and _id_of(value) not in ("", entity_id):
         return _unfit(name, f"asked for {entity_id}, got {_id_of(value)}")
-    return _typed(name, value, kind)
+    return _convert(name, value, kind)
 
 
 def _failure(name: str, alias: str, answer: Answer, entity_id: str) -> JobError | None:
@@ -68,7 +68,7 @@ def _failure(name: str, alias: str, answer: Answer, entity_id: str) -> JobError 
         refusals = [error for error in own if error.refuses(alias)]
         return error_of(name, refusals[0]) if refusals else _vague(name, own[0])
     value = answer.data.get(alias)
-    unplaced = _unplaced(answer)
+    unplaced = _errors_without_field(answer)
     if unplaced and value is None:
         cause = _cause(unplaced, entity_id)
         return error_of(name, cause) if cause else _vague(name, unplaced[0])
@@ -83,7 +83,7 @@ def read_list(name: str, alias: str, answer: Answer, kind: type[T]) -> Listing[T
     """Read the list in the field `alias` of operation `name`, or its error. An item listed twice is read once."""
     value = answer.data.get(alias)
     own = [error for error in answer.errors if error.alias == alias]
-    unplaced = _unplaced(answer)
+    unplaced = _errors_without_field(answer)
     whole = [error for error in own if len(error.path) == 1]
     if whole or not isinstance(value, list):
         causes = (whole or own or unplaced or list(answer.errors))[:1]
@@ -93,7 +93,7 @@ def read_list(name: str, alias: str, answer: Answer, kind: type[T]) -> Listing[T
     found, seen = Listing[T](), set[str]()
     for index, item in enumerate(value):
         error = by_index.get(index) or next(iter(unplaced if _doubtful(item) else ()), None)
-        one = _vague(name, error) if error else _typed(name, item, kind)
+        one = _vague(name, error) if error else _convert(name, item, kind)
         if isinstance(one, JobError):
             found.unreadable.append(Unreadable(_id_of(item), one))
             if len(found.unreadable) > MOST_UNREADABLE:
@@ -109,7 +109,7 @@ def read_list(name: str, alias: str, answer: Answer, kind: type[T]) -> Listing[T
     return found
 
 
-def _unplaced(answer: Answer) -> list[FieldError]:
+def _errors_without_field(answer: Answer) -> list[FieldError]:
     """The errors without a path, and those whose path names no field of the answer."""
     return [error for error in answer.errors if error.alias not in answer.data]
 
@@ -136,7 +136,7 @@ def _id_of(item: Any) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _typed(name: str, value: object, kind: type[T]) -> T | JobError:
+def _convert(name: str, value: object, kind: type[T]) -> T | JobError:
     try:
         return msgspec.convert(as_contract(value, kind), kind)
     except msgspec.ValidationError as error:

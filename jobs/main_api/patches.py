@@ -71,7 +71,7 @@ def _lacks_field(answer: Answer) -> bool:
     return not answer.data and any("Cannot query field" in e.message and FIELD in e.message for e in answer.errors)
 
 
-def patched(document: str) -> str:
+def ask_for_patch(document: str) -> str:
     """The document of executeEffect that asks for the patch too."""
     return document.replace("affectedFields", f"affectedFields {FIELD}")
 
@@ -89,9 +89,9 @@ def fields_of(patch: object) -> list[str] | None:
     if not isinstance(patch, list):
         return None
     paths = [one.get("path") for one in patch if isinstance(one, Mapping)]
-    return [_dotted(path) for path in paths if isinstance(path, str)]
+    return [_as_path(path) for path in paths if isinstance(path, str)]
 
 
-def _dotted(pointer: str) -> str:
+def _as_path(pointer: str) -> str:
     steps = pointer.lstrip("/").replace("/", ".")
     return steps.replace("~1", "/").replace("~0", "~")

@@ -5,12 +5,12 @@ from typing import Any, Final, TypeVar
 
 from jobs.errors import JobError, MustWait, NotFound, TooComplex, TooLarge
 from jobs.main_api.answers import Answer
-from jobs.main_api.batches import BatchLimits, SendBatch, Suspicion, alias_of, forbid_singly, named_in
+from jobs.main_api.batches import BatchLimits, SendBatch, Suspicion, alias_of, find_named, forbid_singly
 from jobs.main_api.errors import error_of
 from jobs.main_api.listing import Listing, read_list, read_one
 from jobs.main_api.model import Settlement, Structure
 from jobs.main_api.updates import E
-from jobs.main_api.versions import Versions, brought_up_to_date
+from jobs.main_api.versions import Versions, bring_up_to_date
 
 T = TypeVar("T")
 SINGLE: Final[Mapping[type, str]] = {Settlement: "settlement", Structure: "structure"}
@@ -53,7 +53,7 @@ class Reading:
         if not outdated:
             return lists
         fresh = self.find_each(SINGLE[kind], outdated, kind)
-        return {**lists, **{i: brought_up_to_date(found, fresh) for i, found in read.items()}}
+        return {**lists, **{i: bring_up_to_date(found, fresh) for i, found in read.items()}}
 
     def find_each(self, name: str, ids: list[str], kind: type[T]) -> dict[str, T | JobError | None]:
         """NOT_FOUND and null without an error both mean that the entity does not exist."""
@@ -103,7 +103,7 @@ class _Run:
     def _judge(self, batch: Sequence[str], answer: Answer) -> None:
         """Take what a response says of its items; of none if smaller batches tell more."""
         whole = _fails_as_a_whole(answer)
-        culprit = named_in(answer.errors[0], batch) if whole else None
+        culprit = find_named(answer.errors[0], batch) if whole else None
         if not whole:
             self._suspicion.clear()
         elif culprit is None and len(batch) > 1:

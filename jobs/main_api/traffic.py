@@ -75,7 +75,7 @@ def read(connection: Redis) -> Traffic:
             pipeline.llen(WAITING.format(name))
         sizes = pipeline.execute()
     now = time.time()
-    halved = [one for text in windows.values() if (one := _halved(text)) and one.now(now) < one.most]
+    halved = [one for text in windows.values() if (one := _parse_halved(text)) and one.now(now) < one.most]
     waiting = {name.removeprefix(":"): size for name, size in zip(names, sizes, strict=True) if size}
     known = published.decode(limits) or Limits()
     return Traffic(known, in_flight, waiting, urgent, max(0, held_ms) / 1000, sorted(halved, key=lambda one: one.pid))
@@ -92,7 +92,7 @@ def place_of(job_id: str, campaign_id: str, connection: Redis) -> int | None:
     return next((place for place, ticket in enumerate(tickets) if ticket.endswith(suffix)), None)
 
 
-def _halved(text: bytes) -> Halved | None:
+def _parse_halved(text: bytes) -> Halved | None:
     """Decode a report; None if it is malformed."""
     try:
         return msgspec.json.decode(text[:_LONGEST], type=Halved)

@@ -43,7 +43,7 @@ def sort_by_state(batch: Sequence[Update[E]], found: Mapping[str, E | JobError |
         elif isinstance(now, JobError):
             known[update.entity.id] = now
         elif now.version != update.entity.version:
-            known[update.entity.id] = update.as_written() if _is_written(update, now) else _changed(update, now)
+            known[update.entity.id] = update.as_written() if _is_written(update, now) else _conflict_of(update, now)
     return known
 
 
@@ -53,5 +53,5 @@ def _is_written(update: Update[E], now: E) -> bool:
     return (now.version, now.level, now.variables) == as_sent
 
 
-def _changed(update: Update[E], now: E) -> VersionConflict:
+def _conflict_of(update: Update[E], now: E) -> VersionConflict:
     return VersionConflict(f"{update.entity.id} is at version {now.version}, not {update.entity.version}")

@@ -69,7 +69,7 @@ def _number(stored: bytes | None) -> int:
     return int(stored) if stored and stored.isdigit() and len(stored) < _MOST_DIGITS else 0
 
 
-def brought_up_to_date(listed: Listing[E], fresh: Mapping[str, E | JobError | None]) -> Listing[E]:
+def bring_up_to_date(listed: Listing[E], fresh: Mapping[str, E | JobError | None]) -> Listing[E]:
     """The list with the entities that were read individually; without those that are gone."""
     found = Listing[E]((), listed.unreadable)
     for entity in listed:

@@ -65,7 +65,7 @@ class Worlds:
             first = answer.errors[0]
             clear = first.is_about_request or "query field" in first.message or "GRAPHQL_VALIDATION" in first.code
             self._forget(BELIEVED_S if clear else DOUBTED_S, first.message)
-        return dict(_answered(ids, answer.data))
+        return dict(_pick_answers(ids, answer.data))
 
     def _forget(self, for_s: float, why: str) -> None:
         self._unserved_until = time.monotonic() + for_s
@@ -78,7 +78,7 @@ def _batch(name: str, field: str, ids: Sequence[str]) -> tuple[str, dict[str, st
     return f"query {name}({declared}) {{ {fields} }}", {f"id{n}": one for n, one in enumerate(ids)}
 
 
-def _answered(ids: Sequence[str], data: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+def _pick_answers(ids: Sequence[str], data: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
     for number, one in enumerate(ids):
         value = data.get(f"a{number}")
         if isinstance(value, Mapping) and value.get("id") == one:

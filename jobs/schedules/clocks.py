@@ -57,7 +57,7 @@ def remember_all(campaigns: Sequence[Campaign], began: datetime) -> dict[str, Ca
     """
     existing = CampaignClock.objects.in_bulk([campaign.id for campaign in campaigns])
     before = {one: (*_facts_of(clock), clock.seen_at) for one, clock in existing.items()}
-    seen = {c.id: _updated(c, existing.get(c.id), began, believe_none=False) for c in campaigns}
+    seen = {c.id: _update(c, existing.get(c.id), began, believe_none=False) for c in campaigns}
     new_or_changed = [
         clock
         for one, clock in seen.items()
@@ -71,7 +71,7 @@ def remember_all(campaigns: Sequence[Campaign], began: datetime) -> dict[str, Ca
 def remember(campaign: Campaign, began: datetime) -> None:
     """Store a campaign that was read individually; the read began then."""
     existing = CampaignClock.objects.filter(pk=campaign.id).first()
-    clock = _updated(campaign, existing, began, believe_none=True)
+    clock = _update(campaign, existing, began, believe_none=True)
     is_written = bool(_write([clock], began))
     if is_written and clock.world_time and clock.is_active:
         stops.open_first(clock.campaign_id, WorldTime.parse(clock.world_time))
@@ -121,7 +121,7 @@ def _is_recent(seen_at: datetime, began: datetime) -> bool:
     return began - SEEN_EVERY <= seen_at <= began + LONGEST_READ
 
 
-def _updated(
+def _update(
     campaign: Campaign, existing: CampaignClock | None, began: datetime, *, believe_none: bool
 ) -> CampaignClock:
     clock = existing or CampaignClock(campaign_id=campaign.id)

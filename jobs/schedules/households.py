@@ -60,7 +60,7 @@ def read_structures(
     if not settlements:
         return {}
     lists = run.api.structures_by_settlement([one.entity.id for one in settlements])
-    found = {one.entity.id: _required(one, lists[one.entity.id]) for one in settlements}
+    found = {one.entity.id: _find_required(one, lists[one.entity.id]) for one in settlements}
     every = [s for structures in found.values() if not isinstance(structures, JobError) for s in structures]
     anchors = run.schedules.anchors([structure.id for structure in every])
     stale = [structure.id for structure in every if is_stale(structure, anchors.get(structure.id, {}))]
@@ -68,7 +68,7 @@ def read_structures(
     return {one.entity.id: _as_world_entities(found[one.entity.id], fresh, anchors, one.until) for one in settlements}
 
 
-def _required(one: DueEntity[Settlement], structures: Listing[Structure] | JobError) -> list[Structure] | JobError:
+def _find_required(one: DueEntity[Settlement], structures: Listing[Structure] | JobError) -> list[Structure] | JobError:
     if isinstance(structures, JobError):
         return structures
     if structures.unreadable:

@@ -35,7 +35,7 @@ def set_next_due(row: ScheduleRow | StoredSchedule, want: WantedSchedule, readin
     seen.
     """
     clock = clock_name(reading)
-    known = _known(row, want, clock, reading)
+    known = _known_due(row, want, clock, reading)
     variables = want.variables if isinstance(want.variables, dict) else {}
     anchor = anchor_of(want.event_type, variables, known, reading)
     next_due = sortable(next_due_of(anchor, want.interval, variables))
@@ -49,7 +49,7 @@ def set_next_due(row: ScheduleRow | StoredSchedule, want: WantedSchedule, readin
     row.job_type, row.payload = want.job_type, want.payload
 
 
-def _known(row: ScheduleRow | StoredSchedule, want: WantedSchedule, clock: str, reading: Moment) -> Moment | None:
+def _known_due(row: ScheduleRow | StoredSchedule, want: WantedSchedule, clock: str, reading: Moment) -> Moment | None:
     """What is known of the event on this clock. World time may have been away, and a construction has no mark."""
     if row.clock == clock:
         return parse_moment(clock, row.anchor) if row.anchor else None

@@ -105,11 +105,11 @@ def _encode(found: WhatIf) -> bytes:
     knows_events = world.knows_events and "events" not in world.failed
     expired = {event.id: event.name for event in found.expired}
     jobs = [str(due.job.pk) for due in found.jobs]
-    stored = _Stored(list(_expected(found)), expired, list(world.failed), knows_events, jobs)
+    stored = _Stored(list(_expect_each(found)), expired, list(world.failed), knows_events, jobs)
     return text.as_json(stored).encode()
 
 
-def _expected(found: WhatIf) -> Iterator[Expected]:
+def _expect_each(found: WhatIf) -> Iterator[Expected]:
     return (_expect(change, one.town.settlement.id) for one in found.towns for change in one.changes)
 
 

@@ -43,7 +43,7 @@ def jobs_for(events: Sequence[Event]) -> list[Followup]:
     return [_job(work) for work in _without_job(events)]
 
 
-def given_up(events: Sequence[Event]) -> set[str]:
+def find_given_up(events: Sequence[Event]) -> set[str]:
     """The IDs of the events whose job an operator has cancelled or discarded."""
     work = _find_work(events)
     cancelled = _in_state(State.CANCELLED, [one.key for one in work])

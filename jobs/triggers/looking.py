@@ -48,7 +48,7 @@ def submit_triggers(run: Run, campaign: Campaign) -> None:
             "events.unreadable", campaign_id=campaign.id, error=str(error)[:300], next="they are looked for again"
         )
         return
-    due, ahead = _in_order(chosen_of(found, policies), now)
+    due, ahead = _in_order(choose(found, policies), now)
     run.submit([*run.triggers.jobs_for(due)[:MOST_DUE], *run.triggers.jobs_for(ahead[:MOST_AHEAD])])
 
 
@@ -69,12 +69,12 @@ def find_to_trigger(run: Run, campaigns: Sequence[Campaign]) -> set[str]:
         if isinstance(found, JobError):
             failed.add(campaign_id)
             continue
-        due, ahead = _in_order(chosen_of(found.events, policies), _clock_of(timed[campaign_id]))
+        due, ahead = _in_order(choose(found.events, policies), _clock_of(timed[campaign_id]))
         events += [*due, *ahead[:MOST_AHEAD]]
     return failed | {job.campaign_id for job in run.triggers.jobs_for(events)}
 
 
-def chosen_of(events: Sequence[Event], policies: Policies) -> list[Event]:
+def choose(events: Sequence[Event], policies: Policies) -> list[Event]:
     """The events that are not completed and do not simply expire, but for IDs and times that no job can have."""
     return [
         event
@@ -92,8 +92,8 @@ def split(events: Sequence[Event], triggers: Triggers) -> tuple[Sequence[Event],
     if not events:
         return events, []
     campaigns = {event.campaign_id for event in events if is_id(event.campaign_id)}
-    chosen = chosen_of(events, triggers.policies(list(campaigns)))
-    triggered = {event.id for event in chosen} - set(triggers.given_up(chosen)) if chosen else set()
+    chosen = choose(events, triggers.policies(list(campaigns)))
+    triggered = {event.id for event in chosen} - set(triggers.find_given_up(chosen)) if chosen else set()
     return [e for e in events if e.id not in triggered], [e for e in chosen if e.id in triggered]
 
 

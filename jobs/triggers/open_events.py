@@ -37,7 +37,7 @@ def read_open_each(api: MainApi, campaign_ids: Sequence[str]) -> dict[str, OpenE
         elif one in overdue:
             opened[one] = OpenEvents(events, is_whole=False)
         else:
-            opened[one] = OpenEvents(_scheduled(events), is_whole=True)
+            opened[one] = OpenEvents(_keep_scheduled(events), is_whole=True)
     return opened
 
 
@@ -46,7 +46,7 @@ def find_next(api: MainApi, campaign_id: str, after: WorldTime) -> WorldTime | N
 
     Raises NotServed if the main API lists no events to come, and an unreadable event's error: it may be the first.
     """
-    found = _scheduled(api.events_by_campaign([campaign_id])[campaign_id]).whole()
+    found = _keep_scheduled(api.events_by_campaign([campaign_id])[campaign_id]).whole()
     return min((at for event in found if (at := scheduled_at(event)) and at > after), default=None)
 
 
@@ -58,7 +58,7 @@ def scheduled_at(event: Event) -> WorldTime | None:
         return None
 
 
-def _scheduled(found: Listing[Event] | JobError) -> Listing[Event]:
+def _keep_scheduled(found: Listing[Event] | JobError) -> Listing[Event]:
     """Those that are scheduled and not completed. Raises `found` if it is an error."""
     if isinstance(found, JobError):
         raise found

@@ -46,7 +46,7 @@ def set_policy(policy: Policy, *, actor: str, reason: str = "") -> bool:
 
     Raises InvalidPolicy, naming the field.
     """
-    policy = _checked(policy)
+    policy = _check(policy)
     asks = policy.action is EventAction.ASK
     values = {
         "action": policy.action.value,
@@ -81,7 +81,7 @@ def remove(policy_id: int, *, actor: str, reason: str = "") -> bool:
     return True
 
 
-def _checked(policy: Policy) -> Policy:
+def _check(policy: Policy) -> Policy:
     if policy.campaign_id and not text.is_id(policy.campaign_id):
         raise InvalidPolicy(
             "campaign", gettext("“%(name)s” cannot be the ID of a campaign") % {"name": policy.campaign_id}

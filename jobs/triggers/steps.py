@@ -126,7 +126,7 @@ def end(job_id: str, position: int, attempt: int, state: StepState, note: str = 
     A late attempt says nothing about a step that a newer one has begun. Waits out a short outage of the database:
     nobody else knows what was answered.
     """
-    kept = text.bounded(text.plain(note), text.LONGEST_ERROR)
+    kept = text.shorten(text.plain(note), text.LONGEST_ERROR)
     unknown = {"was_unknown": True} if state is StepState.UNKNOWN else {}
     _record(job_id, position, attempt, answered=not unknown, state=state, note=kept, **unknown)
 

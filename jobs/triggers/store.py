@@ -23,9 +23,9 @@ class DatabaseTriggers:
         """A job for each event that is scheduled and has none yet."""
         return due.jobs_for(events)
 
-    def given_up(self, events: Sequence[Event]) -> set[str]:
+    def find_given_up(self, events: Sequence[Event]) -> set[str]:
         """The IDs of the events whose job an operator has cancelled or discarded."""
-        return due.given_up(events)
+        return due.find_given_up(events)
 
     def steps(self, job_id: str) -> list[Step]:
         """What the job is going to send and may have sent, in order; empty before it has planned."""

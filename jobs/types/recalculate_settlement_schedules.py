@@ -32,10 +32,12 @@ def recalculate_settlements(payload: SlicedPayload, run: Run) -> dict[str, Any]:
 
 
 def _look(_run: Run, settlements: Sequence[Settlement]) -> dict[str, ReadResult]:
-    return {settlement.id: ReadResult(wanted=_wanted(settlement), read=[settlement.id]) for settlement in settlements}
+    return {
+        settlement.id: ReadResult(wanted=_list_wanted(settlement), read=[settlement.id]) for settlement in settlements
+    }
 
 
-def _wanted(settlement: Settlement) -> list[WantedSchedule]:
+def _list_wanted(settlement: Settlement) -> list[WantedSchedule]:
     if settlement.archived_at:
         return []
     return [

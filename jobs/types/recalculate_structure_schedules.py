@@ -36,22 +36,22 @@ def recalculate_structures(payload: SlicedPayload, run: Run) -> dict[str, Any]:
 def _look(run: Run, settlements: Sequence[Settlement]) -> dict[str, ReadResult]:
     archived = {settlement.id: bool(settlement.archived_at) for settlement in settlements}
     listed = run.api.structures_by_settlement(list(archived))
-    return {one: _found(one, structures, archived=archived[one]) for one, structures in listed.items()}
+    return {one: _make_result(one, structures, archived=archived[one]) for one, structures in listed.items()}
 
 
-def _found(settlement_id: str, structures: Listing[Structure] | JobError, *, archived: bool) -> ReadResult:
+def _make_result(settlement_id: str, structures: Listing[Structure] | JobError, *, archived: bool) -> ReadResult:
     if isinstance(structures, JobError):
         failed = {f"settlement {settlement_id}": structures}
         return ReadResult(wanted=[], read=[], failed=failed, unreadable=[settlement_id])
     return ReadResult(
-        wanted=[want for one in structures if not one.archived_at and not archived for want in _wanted(one)],
+        wanted=[want for one in structures if not one.archived_at and not archived for want in _list_wanted(one)],
         read=[structure.id for structure in structures],
         failed=structures.failures("structure"),
         unreadable=[one.id for one in structures.unreadable if one.id],
     )
 
 
-def _wanted(structure: Structure) -> list[WantedSchedule]:
+def _list_wanted(structure: Structure) -> list[WantedSchedule]:
     return [
         WantedSchedule(
             entity_id=structure.id,

@@ -176,14 +176,14 @@ def _windows(required: Sequence[str], structures: Collection[Entity[M]], kind: t
     windows = _ALWAYS
     for name in set(required):
         own = [operating_window(structure, kind) for structure in structures if structure.type == name]
-        windows = _common(windows, _joined(own))
+        windows = _common(windows, _join(own))
     return windows
 
 
-def _joined(windows: Sequence[Window]) -> list[Window]:
+def _join(windows: Sequence[Window]) -> list[Window]:
     """The times that are in any of the windows.
 
-    >>> _joined([(5, 7), (1, 3), (2, 4)])
+    >>> _join([(5, 7), (1, 3), (2, 4)])
     [(1, 4), (5, 7)]
     """
     joined: list[Window] = []

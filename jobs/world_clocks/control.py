@@ -236,14 +236,14 @@ def _key_of(campaign_id: str) -> str:
     return campaign_id if len(campaign_id) <= LONGEST_UNDO - len(f"{_SET}/") else f"#{digest}"
 
 
-def _named_by(key: str) -> str:
+def _campaign_of(key: str) -> str:
     """The campaign's ID; as it is, if there is no such clock."""
     every = WorldClock.objects.values_list("pk", flat=True) if key.startswith("#") else ()
     return next((pk for pk in every if _key_of(pk) == key), key)
 
 
 def _is_as_left(key: str, changes: taking_back.Changes) -> bool:
-    clock = WorldClock.objects.filter(pk=_named_by(key)).first()
+    clock = WorldClock.objects.filter(pk=_campaign_of(key)).first()
     if clock is None or not changes:
         return False
     now = {**Settings.of(clock).as_json(), "state": clock.state}
@@ -252,12 +252,12 @@ def _is_as_left(key: str, changes: taking_back.Changes) -> bool:
 
 def _take_pause_back(key: str, _changes: taking_back.Changes, actor: str) -> None:
     """It goes on from now: the time of the pause counts for nothing."""
-    resume(_named_by(key), actor=actor)
+    resume(_campaign_of(key), actor=actor)
 
 
 def _take_settings_back(key: str, changes: taking_back.Changes, actor: str) -> None:
     """What was earned with the other settings stays."""
-    campaign_id = _named_by(key)
+    campaign_id = _campaign_of(key)
     now = Settings.of(WorldClock.objects.select_for_update().get(pk=campaign_id))
     configure(campaign_id, now.with_json(taking_back.fields_before(changes)), actor=actor)
 

@@ -52,7 +52,7 @@ def _reason(clock: WorldClock, known: _Known) -> str | None:
         return fault
     declared = type_moving_world_time()
     step = Job(type=declared.name, campaign_id=clock.pk, priority=declared.priority)
-    if held := _sentences(pauses.blocking(step, known.paused)):
+    if held := _sentences(pauses.blocking_pauses(step, known.paused)):
         return held
     late = clock.next_at is not None and known.now - clock.next_at > LATE
     if stop := known.stops.get(clock.pk):

@@ -26,7 +26,7 @@ def should_resolve(alert: Alert, found: Found) -> bool:
             dead = Job.objects.in_state(State.DEAD).filter(type=alert.job_type)
             return not dead.filter(may_have_been_applied=True).exists()
         case Kind.CREDENTIAL_REFUSED:
-            return found["api"].status == health.UP and _worked_since(alert)
+            return found["api"].status == health.UP and _has_worked_since(alert)
         case Kind.CRON_FAILED:
             return _cron_works(alert)
         case Kind.MAIN_API if alert.key == key_of(main_api.CANNOT_WORK):
@@ -37,7 +37,7 @@ def should_resolve(alert: Alert, found: Found) -> bool:
             return False
 
 
-def _worked_since(alert: Alert) -> bool:
+def _has_worked_since(alert: Alert) -> bool:
     """Return whether any job has succeeded since, in a later minute."""
     later = alert.last_at.replace(second=0, microsecond=0) + timedelta(minutes=1)
     return OutcomeMinute.objects.filter(minute__gte=later, outcome=State.SUCCEEDED).exists()

@@ -184,7 +184,7 @@ def _cron(now: datetime) -> Iterator[Finding]:
         )
 
 
-def fired_late(awaited: Mapping[str, str]) -> tuple[dict[str, str], list[Finding]]:
+def find_late_runs(awaited: Mapping[str, str]) -> tuple[dict[str, str], list[Finding]]:
     """Return the run that each task is expected to do next, and a finding for each that ran late since the last call.
 
     `awaited` is the expectation that the last call returned. It finds runs that were missed while neither a scheduler

@@ -21,7 +21,7 @@ from monitoring.alerting import code_handlers
 from monitoring.alerting.channels import CHANNELS, ChannelResponse, Undeliverable
 from monitoring.alerting.channels.base import LONGEST_ANSWER, DeliveryFailed
 from monitoring.alerting.deadline import deadline
-from monitoring.alerting.handler_secrets import hidden, of_process
+from monitoring.alerting.handler_secrets import hide_secrets, of_process
 from monitoring.alerting.message import RESOLVE, TEST, Message, from_json
 from monitoring.models import AlertHandler, Delivery, Notice
 from scheduler_project.logs import hide
@@ -146,12 +146,14 @@ def send_by(handler: AlertHandler, message: Message) -> ChannelResponse:
         with deadline(DEADLINE_S):
             answer = CHANNELS[handler.kind].send(message, known)
     except Undeliverable as unfit:
-        raise Undeliverable(hidden(str(unfit), handler.secrets)) from None
+        raise Undeliverable(hide_secrets(str(unfit), handler.secrets)) from None
     except DeliveryFailed as refused:
-        raise DeliveryFailed(replace(refused.answer, text=hidden(refused.answer.text, handler.secrets))) from None
+        raise DeliveryFailed(replace(refused.answer, text=hide_secrets(refused.answer.text, handler.secrets))) from None
     except Exception as error:  # noqa: BLE001 - any error's message may contain a secret
-        raise DeliveryFailed(ChannelResponse(hidden(f"{type(error).__name__}: {error}", handler.secrets))) from None
-    return replace(answer, text=hidden(answer.text, handler.secrets))
+        raise DeliveryFailed(
+            ChannelResponse(hide_secrets(f"{type(error).__name__}: {error}", handler.secrets))
+        ) from None
+    return replace(answer, text=hide_secrets(answer.text, handler.secrets))
 
 
 def _record(delivery: Delivery, status: str, answer: ChannelResponse) -> None:
@@ -164,7 +166,7 @@ def _record(delivery: Delivery, status: str, answer: ChannelResponse) -> None:
     }
     if status == Delivery.Status.SENT:
         changes["sent_at"] = now
-    if not _claimed_by(delivery, status).update(**changes):
+    if not _row_of(delivery, status).update(**changes):
         log.info("alert.late_result", delivery=delivery.pk, attempt=delivery.attempts, status=status)
         return
     if status == Delivery.Status.FAILED and delivery.action == RESOLVE:
@@ -181,7 +183,7 @@ def _record(delivery: Delivery, status: str, answer: ChannelResponse) -> None:
         log.warning("alert.delivery_failed", **values, attempt=delivery.attempts, error=answer.text, status=status)
 
 
-def _claimed_by(delivery: Delivery, status: str) -> QuerySet[Delivery]:
+def _row_of(delivery: Delivery, status: str) -> QuerySet[Delivery]:
     """The delivery's row, if this attempt may still say how it ended.
 
     An attempt that took longer than CLAIM may have been made again: its success counts, its failure says nothing.

@@ -9,18 +9,18 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from monitoring.alerting.channels.base import LONGEST_ANSWER
-from scheduler_project.logs import SHORTEST_SECRET, masked
+from scheduler_project.logs import SHORTEST_SECRET, mask
 from scheduler_project.text import line
 
 SHORTEST_TOKEN: Final = 8  #: characters; a shorter part of a URL is taken for a word, not a secret
 SHORTEST_PHRASE: Final = 20  #: characters; letters only of this length, in both cases, are no word
 
 
-def hidden(text: str, secrets: Mapping[str, str]) -> str:
+def hide_secrets(text: str, secrets: Mapping[str, str]) -> str:
     """Mask a handler's secrets, and the parts of its secret URLs, in an answer that it got."""
     for part in of_handler(secrets):
         text = text.replace(part, "***")
-    return line(masked(text), LONGEST_ANSWER)
+    return line(mask(text), LONGEST_ANSWER)
 
 
 def of_handler(secrets: Mapping[str, str]) -> list[str]:

@@ -11,7 +11,7 @@ log = structlog.get_logger(__name__)
 
 
 @contextmanager
-def isolated(event: str, **values: Any) -> Iterator[None]:
+def isolate(event: str, **values: Any) -> Iterator[None]:
     """Run the block in a savepoint, and log what it raises as `event`. Raises django.db's errors of an outage."""
     try:
         with transaction.atomic():

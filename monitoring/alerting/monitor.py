@@ -26,7 +26,7 @@ from jobs.processes.heartbeat import Heartbeat, StopRequested
 from monitoring import health
 from monitoring.alerting import auto_resolve, dead_letters, delivery, routing, store
 from monitoring.alerting.code_handlers import code_handlers
-from monitoring.alerting.conditions import Conditions, condition, fired_late
+from monitoring.alerting.conditions import Conditions, condition, find_late_runs
 from monitoring.alerting.main_api import MainApiWatch
 from monitoring.alerting.message import TRIGGER, Message, message_of
 from monitoring.alerting.routing import Target
@@ -132,7 +132,7 @@ class Monitor:
 
     def _late(self) -> list[Finding]:
         state = MonitorState.objects.get()
-        awaits, late = fired_late(state.cron)
+        awaits, late = find_late_runs(state.cron)
         if awaits != state.cron:
             MonitorState.objects.filter(pk=state.pk).update(cron=awaits)
         return late

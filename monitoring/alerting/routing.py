@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from monitoring.alerting import code_handlers
-from monitoring.alerting.isolation import isolated
+from monitoring.alerting.isolation import isolate
 from monitoring.alerting.message import RESOLVE, TEST, TRIGGER, Message, message_of
 from monitoring.models import Alert, AlertHandler, Delivery, Notice, Severity
 from scheduler_project.moments import read_zone
@@ -87,7 +87,7 @@ def route(now: datetime) -> None:
     """Create deliveries for fresh occurrences and for resolved alerts."""
     known = targets()
     for alert in Alert.objects.select_for_update().filter(is_fresh=True).order_by("is_fresh", "id")[:AT_ONCE]:
-        with isolated("alert.route_failed", alert=alert.pk, title=alert.title):
+        with isolate("alert.route_failed", alert=alert.pk, title=alert.title):
             _add_to_notices(alert, known)
     _send_triggers(known, now)
     _send_resolutions(known, now)
@@ -129,7 +129,7 @@ def _send_triggers(known: Mapping[str, Target], now: datetime) -> None:
         throttled = notice.notified_at is not None and now - notice.notified_at < settings.ALERT_THROTTLE
         if throttled or alert.acknowledged_at or target.is_quiet(alert, now):
             continue
-        with isolated("alert.route_failed", alert=alert.pk, title=alert.title, target=notice.target):
+        with isolate("alert.route_failed", alert=alert.pk, title=alert.title, target=notice.target):
             _deliver(target, alert, message_of(alert, TRIGGER, count=notice.unsent, at=alert.last_at))
             Notice.objects.filter(pk=notice.pk).update(unsent=0, notified_at=now, thinks_open=True)
 
@@ -142,7 +142,7 @@ def _send_resolutions(known: Mapping[str, Target], now: datetime) -> None:
         alert, target = notice.alert, known.get(notice.target)
         if target is not None and target.is_quiet(alert, now):
             continue
-        with isolated("alert.route_failed", alert=alert.pk, title=alert.title, target=notice.target):
+        with isolate("alert.route_failed", alert=alert.pk, title=alert.title, target=notice.target):
             if target is not None:
                 _deliver(target, alert, message_of(alert, RESOLVE, count=alert.count, at=alert.resolved_at or now))
             Notice.objects.filter(pk=notice.pk).update(thinks_open=False)

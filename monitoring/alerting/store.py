@@ -22,11 +22,11 @@ from django.utils.translation import gettext
 
 from jobs import audit, taking_back
 from jobs.errors import StateConflict
-from monitoring.alerting.isolation import isolated
+from monitoring.alerting.isolation import isolate
 from monitoring.models import Alert, Kind, Severity
 from scheduler_project.links import page
-from scheduler_project.logs import masked
-from scheduler_project.text import LONGEST_TRACEBACK, bounded, clean, line, of_error, readable
+from scheduler_project.logs import mask
+from scheduler_project.text import LONGEST_TRACEBACK, clean, line, of_error, readable, shorten
 
 log = structlog.get_logger(__name__)
 MONITOR: Final = "monitor"  #: the actor of alerts that resolve by themselves
@@ -78,7 +78,7 @@ def _from_code(severity: Severity, title: str, message: str, details: Mapping[st
 def record(finding: Finding, *, at: datetime | None = None, reopen: bool = True) -> Alert:
     """Count `finding` on the open or just resolved alert with its key, or open one. Raises django.db's errors."""
     now = at or timezone.now()
-    key, title = key_of(finding.key), line(masked(finding.title), LONGEST)
+    key, title = key_of(finding.key), line(mask(finding.title), LONGEST)
     alert = _find_for_update(key, now, reopen=reopen)
     if alert is None:
         try:
@@ -107,7 +107,7 @@ def record_each(findings: Iterable[Finding], *, at: datetime) -> list[Alert]:
     """
     recorded = []
     for finding in findings:
-        with isolated("alert.record_failed", key=finding.key, title=finding.title, message=finding.message):
+        with isolate("alert.record_failed", key=finding.key, title=finding.title, message=finding.message):
             recorded.append(record(finding, at=at))
     return recorded
 
@@ -129,7 +129,7 @@ def _count(alert: Alert, finding: Finding, now: datetime) -> None:
     alert.fresh, alert.is_fresh = dict(fresh), True
     alert.severity, alert.title, alert.message = (
         finding.severity,
-        line(masked(finding.title), LONGEST),
+        line(mask(finding.title), LONGEST),
         _mask(finding.message),
     )
     alert.job_type, alert.last_at = finding.job_type, now
@@ -142,12 +142,12 @@ def _count(alert: Alert, finding: Finding, now: datetime) -> None:
 
 def _mask(text: str) -> str:
     """Mask and shorten a text: an error may quote a URL with its password, and handlers send it anywhere."""
-    return bounded(masked(text), LONGEST_TRACEBACK)
+    return shorten(mask(text), LONGEST_TRACEBACK)
 
 
 def key_of(text: str) -> str:
     """Return a finding's key as alerts have it: masked, and if it is long, cut and ended with a digest of it."""
-    kept = line(masked(text), LONGEST * 10)
+    kept = line(mask(text), LONGEST * 10)
     if len(kept) <= LONGEST:
         return kept
     return f"{kept[: LONGEST - 10]}…{blake2b(text.encode(errors='replace'), digest_size=4).hexdigest()}"
@@ -158,23 +158,23 @@ def _as_json(details: Mapping[str, Any]) -> Any:
     try:
         text = json.dumps({str(name): value for name, value in details.items()}, default=str, skipkeys=True)
         if len(text) > LONGEST_DETAILS:
-            return {"details": bounded(masked(text), LONGEST_TRACEBACK)}
-        return clean(_masked(json.loads(text, parse_constant=str)))
+            return {"details": shorten(mask(text), LONGEST_TRACEBACK)}
+        return clean(_mask_json(json.loads(text, parse_constant=str)))
     except Exception as error:  # noqa: BLE001 - anybody's __str__, what contains itself, or is nested too deeply
-        return {"details_error": of_error(readable(error), clean=masked)}
+        return {"details_error": of_error(readable(error), clean=mask)}
 
 
-def _masked(value: Any, depth: int = 0) -> Any:
+def _mask_json(value: Any, depth: int = 0) -> Any:
     """Mask the strings of decoded JSON, keys too, and numbers that are or contain a secret."""
     if isinstance(value, str):
-        return masked(value)
+        return mask(value)
     if isinstance(value, dict | list) and depth == DEEPEST:
-        return bounded(masked(json.dumps(value)), LONGEST_TRACEBACK)
+        return shorten(mask(json.dumps(value)), LONGEST_TRACEBACK)
     if isinstance(value, dict):
-        return {masked(name): _masked(one, depth + 1) for name, one in value.items()}
+        return {mask(name): _mask_json(one, depth + 1) for name, one in value.items()}
     if isinstance(value, list):
-        return [_masked(one, depth + 1) for one in value]
-    text = masked(str(value))
+        return [_mask_json(one, depth + 1) for one in value]
+    text = mask(str(value))
     return value if text == str(value) else text
 
 

@@ -22,7 +22,7 @@ from jobs.models import OperatorAction
 from ops.admin.base import read_key
 from ops.labels import label_of_verb
 from scheduler_project.links import page
-from scheduler_project.text import bounded
+from scheduler_project.text import shorten
 
 MOST_NAMED: Final = 3  #: changes by others, the latest
 MOST_READ: Final = 50  #: actions on the same page; some change no field of the form
@@ -175,4 +175,4 @@ def _describe_pair(before: Any, after: Any) -> str:
 def _describe_value(value: Any) -> str:
     if value in ("", None):
         return gettext("none")
-    return bounded(str(value), LONGEST_SHOWN)
+    return shorten(str(value), LONGEST_SHOWN)

@@ -21,7 +21,7 @@ from ops.reads.advance_counts import LIVE, ByState
 from ops.reads.advance_report import AdvanceReport
 from ops.reads.advance_towns import Towns, of_town
 from ops.reads.job import describe_origin, find_changes, name_all
-from ops.reads.reasons import typed
+from ops.reads.reasons import typed_reason
 
 MOST_JOBS: Final = 20_000  #: of the campaign, since the advance, that are searched for its own
 MOST_ROWS: Final = 1000  #: due times left that are counted
@@ -79,7 +79,7 @@ class Advance(ByState):
     @cached_property
     def reason(self) -> str:
         first = self.job.audit_trail.order_by("id").first() if self.job else None
-        return typed(first.actor, first.reason) if first else ""
+        return typed_reason(first.actor, first.reason) if first else ""
 
     @cached_property
     def ceiling(self) -> UUID | None:
@@ -128,7 +128,7 @@ class Advance(ByState):
             for state, kind, priority, n in self.counted
             if state in LIVE
             and state is not State.RUNNING
-            and pauses.blocking(Job(type=kind, campaign_id=campaign_id, priority=priority), self.paused)
+            and pauses.blocking_pauses(Job(type=kind, campaign_id=campaign_id, priority=priority), self.paused)
         )
 
     @cached_property

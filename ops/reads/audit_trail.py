@@ -22,7 +22,7 @@ from ops.labels import find_stored_verbs, label_of_state, label_of_verb
 from ops.reads.attempts import error_of
 from ops.reads.changes import read_changes
 from ops.reads.job_actions import ActionStatus, describe, find_verbs, read_statuses
-from ops.reads.reasons import typed
+from ops.reads.reasons import typed_reason
 from ops.reads.targets import name_targets
 from scheduler_project.text import is_job_id
 
@@ -249,7 +249,7 @@ def _line_of_entry(entry: AuditEntry, job: Job | None) -> TrailLine:
         what=_describe_move(entry),
         target=str(entry.job_id),
         job=job,
-        why=typed(entry.actor, entry.reason),
+        why=typed_reason(entry.actor, entry.reason),
         error=error_of(entry),
         changes=read_changes(entry),
         ip=came.get("ip", ""),

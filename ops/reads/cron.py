@@ -79,7 +79,7 @@ def preview(expression: str, time_zone: str, now: datetime) -> Preview:
             % {"expression": f"{expression!r}"}
         )
     task = CronTask(expression=expression, time_zone=time_zone)
-    moments = cron.upcoming(task, now, PREVIEWED)
+    moments = cron.next_firings(task, now, PREVIEWED)
     shown = tuple(Match(at, f"{at.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}", naturaltime(at, now)) for at in moments)
     return Preview(sentence(expression), shown)
 

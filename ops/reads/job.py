@@ -177,7 +177,7 @@ def read_page(job: Job, now: datetime) -> dict[str, Any]:
     kind, _, name = job.source.partition(":")
     declared = all_types().get(job.type)
     idempotent = declared is None or declared.idempotent
-    paused_by = pauses.blocking(job, pauses.active()) if State(job.state) in (*WAITING, State.QUEUED) else []
+    paused_by = pauses.blocking_pauses(job, pauses.active()) if State(job.state) in (*WAITING, State.QUEUED) else []
     calendar = calendars.of(job.campaign_id)
     world_due = stops.write_due(job, calendar)
     campaign_name = campaign.name if campaign else ""

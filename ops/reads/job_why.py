@@ -11,7 +11,7 @@ from jobs.states import State
 from jobs.waits import Wait, wait_in
 from ops.humanize import duration, naturaltime
 from ops.reads import blockers
-from ops.reads.reasons import typed
+from ops.reads.reasons import typed_reason
 
 
 def explain(
@@ -29,7 +29,7 @@ def explain(
     `campaign` is its campaign's name, if known; `world_due` the world time for which it waits; `next_call` when an
     open breaker lets the next call through.
     """
-    reason = typed(last.actor, last.reason) if last else ""
+    reason = typed_reason(last.actor, last.reason) if last else ""
     held = [blockers.explain_pause(pause, campaign) for pause in paused_by]
     since = duration(now - job.moved_at)
     match State(job.state):

@@ -13,7 +13,7 @@ from ops.humanize import duration
 from ops.reads import attempts
 from ops.reads.changes import read_changes
 from ops.reads.job_actions import describe
-from ops.reads.reasons import typed
+from ops.reads.reasons import typed_reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ def read_timeline(trail: Sequence[AuditEntry], now: datetime) -> list[TimelineMo
             stayed=duration(end - entry.at),
             error=attempts.error_of(entry),
             did=_describe(entry),
-            reason=typed(entry.actor, entry.reason),
+            reason=typed_reason(entry.actor, entry.reason),
             changes=read_changes(entry),
             attempt=numbers.get(entry.attempt),
         )
@@ -51,7 +51,7 @@ def read_timeline(trail: Sequence[AuditEntry], now: datetime) -> list[TimelineMo
 def _describe(entry: AuditEntry) -> str:
     if entry.action:
         return describe(entry.action)
-    return "" if entry.was or typed(entry.actor, entry.reason) else gettext("submitted")
+    return "" if entry.was or typed_reason(entry.actor, entry.reason) else gettext("submitted")
 
 
 def find_first_due(job: Job) -> datetime | None:

@@ -12,12 +12,12 @@ _UNTYPED: Final = re.compile(
 _ADDED: Final = re.compile(r"(; whether its work was done is unknown| \(a copy of [0-9a-f-]{36}\))+$")
 
 
-def typed(actor: str, reason: str) -> str:
+def typed_reason(actor: str, reason: str) -> str:
     """The reason without what the service wrote for an operator; the service's own reasons unchanged.
 
-    >>> typed("user:ann", "cancel in the admin; whether its work was done is unknown")
+    >>> typed_reason("user:ann", "cancel in the admin; whether its work was done is unknown")
     ''
-    >>> typed("user:ann", "a feast"), typed("scheduler", "submitted")
+    >>> typed_reason("user:ann", "a feast"), typed_reason("scheduler", "submitted")
     ('a feast', 'submitted')
     """
     if not actor.startswith(_OPERATORS):

@@ -16,7 +16,7 @@ from jobs.models.indexes import Inlined
 from jobs.states import RETRYABLE, State
 from ops.labels import label_of_verb
 from ops.reads.job_actions import describe
-from ops.reads.reasons import typed
+from ops.reads.reasons import typed_reason
 from ops.reads.targets import name_targets
 from scheduler_project.links import page
 
@@ -99,7 +99,7 @@ def group_moves(moves: Iterable[AuditEntry]) -> list[Action]:
     for move in moves:
         seen += 1
         verb = gettext(_VERBS.get((move.was, move.now)) or _VERBS_TO.get(move.now, move.now.lower()))
-        reason = typed(move.actor, move.reason)
+        reason = typed_reason(move.actor, move.reason)
         last = done[-1] if done else None
         same = last and (last.actor, last.verb, last.reason) == (move.actor, verb, reason)
         if last and same and oldest and oldest - move.at <= _TOGETHER:

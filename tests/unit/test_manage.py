@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.up import announced
+from sandbox.up import announce
 from tests.support.servers import ROOT
 
 SAYS_REDIS = "from django.conf import settings; print(settings.REDIS_URL)"
@@ -34,7 +34,7 @@ def redis_of_manage(folder: Path, **environment: str) -> str:
 )
 def test_it_means_the_service_that_runs_unless_told_another(tmp_path: Path, given: dict[str, str], port: int) -> None:
     (tmp_path / "var").mkdir()
-    with announced(tmp_path / "var" / "up.json", RUNNING):
+    with announce(tmp_path / "var" / "up.json", RUNNING):
         assert redis_of_manage(tmp_path, **given) == f"redis://127.0.0.1:{port}"
     assert not (tmp_path / "var" / "up.json").exists()
 
@@ -49,5 +49,5 @@ def test_a_service_that_was_killed_is_not_meant(tmp_path: Path) -> None:
 
 
 def test_only_its_owner_reads_the_environment(tmp_path: Path) -> None:
-    with announced(tmp_path / "up.json", {"SCHEDULER_API_TOKENS": "game-master:secret"}):
+    with announce(tmp_path / "up.json", {"SCHEDULER_API_TOKENS": "game-master:secret"}):
         assert (tmp_path / "up.json").stat().st_mode & 0o777 == 0o600

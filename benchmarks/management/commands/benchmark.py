@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from benchmarks.bench import Bench
 from benchmarks.drained import BenchmarkFailed
-from benchmarks.figures import Figure, joined, table
+from benchmarks.figures import Figure, join, table
 from benchmarks.our_side import Ours
 from benchmarks.peer_side import ENGINES, ON_POSTGRESQL, Peer, install
 from benchmarks.scenarios import SCENARIOS
@@ -121,7 +121,7 @@ def _save(path: Path, result: dict[str, Any]) -> None:
     figures = [_figure(f) for f in result["figures"]]
     if path.exists():
         earlier = json.loads(path.read_text())
-        figures = joined([_figure(f) for f in earlier["figures"]], figures)
+        figures = join([_figure(f) for f in earlier["figures"]], figures)
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({**result, "figures": [f.as_json() for f in figures]}, indent=1) + "\n")
 

@@ -89,7 +89,7 @@ def purge(before: datetime, stop: threading.Event, *, since: datetime = _EPOCH, 
     """
     deleted = 0
     try:
-        for jobs in _paced(_purge_jobs(since, before), stop, pause_s):
+        for jobs in _pace(_purge_jobs(since, before), stop, pause_s):
             deleted += jobs
     finally:
         if deleted:
@@ -97,7 +97,7 @@ def purge(before: datetime, stop: threading.Event, *, since: datetime = _EPOCH, 
     for table, age in _OF_JOBS:
         if stop.is_set():
             break
-        for _ in _paced(_purge_rows(table, age, since, before), stop, pause_s):
+        for _ in _pace(_purge_rows(table, age, since, before), stop, pause_s):
             continue
     return deleted
 
@@ -107,7 +107,7 @@ def _has_old_rows(since: datetime, before: datetime) -> bool:
     return any(table.filter(**{f"{age}__gte": since, f"{age}__lt": before}).exists() for table, age in tables)
 
 
-def _paced(steps: Iterator[int], stop: threading.Event, pause_s: float) -> Iterator[int]:
+def _pace(steps: Iterator[int], stop: threading.Event, pause_s: float) -> Iterator[int]:
     for step in steps:
         yield step
         if stop.wait(pause_s):

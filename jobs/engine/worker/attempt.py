@@ -32,7 +32,7 @@ from jobs.states import State
 from jobs.triggers.store import DatabaseTriggers
 from jobs.world.clock import parse_moment
 from scheduler_project import text
-from scheduler_project.logs import masked
+from scheduler_project.logs import mask
 from scheduler_project.outages import is_outage
 
 log = structlog.get_logger(__name__)
@@ -159,7 +159,7 @@ def judge(job: Claimed, answer: Answer) -> Answer:
         return answer
     if phase is Phase.DONE:
         log.error("job.error_after_success", job_id=job.id, error=repr(answer))
-        return {"note": f"The work was done; what followed failed: {masked(repr(answer))}"}
+        return {"note": f"The work was done; what followed failed: {mask(repr(answer))}"}
     if phase is Phase.BEGUN and not isinstance(answer, OutcomeUnknown | Stopped):
         unknown = OutcomeUnknown(f"failed after sending began: {answer!r}", may_resend=False)
         unknown.__cause__ = answer
@@ -210,7 +210,7 @@ def _result(answer: dict[str, Any]) -> str:
     except Exception as error:  # the handler can return anything
         log.exception("job.result_discarded", next="the job still succeeds")
         result = text.as_json(
-            {"note": text.line(f"the result cannot be stored: {text.of_error(error, clean=masked)}", 500)}
+            {"note": text.line(f"the result cannot be stored: {text.of_error(error, clean=mask)}", 500)}
         )
     return result
 
@@ -225,9 +225,9 @@ def ending_of(
     raised = text.readable(answer) if isinstance(answer, BaseException) else None
     outcome = outcome_of(raised, failures=job.failures, policy=policy_of(job.type), now=now, random=_random)
     if raised:  # otherwise the reason is ours
-        outcome = msgspec.structs.replace(outcome, reason=text.bounded(masked(outcome.reason), text.LONGEST_REASON))
+        outcome = msgspec.structs.replace(outcome, reason=text.shorten(mask(outcome.reason), text.LONGEST_REASON))
     failed = None if outcome.to is State.SKIPPED or isinstance(raised, NotBegun) else raised
-    error = text.of_error(failed, clean=masked) if failed else ""
+    error = text.of_error(failed, clean=mask) if failed else ""
     trace = _traceback(failed) if failed and not isinstance(failed, MustWait) else ""
     return Ending(
         job,
@@ -249,8 +249,8 @@ def _details(calls: msgspec.Raw | None, trace: str) -> str:
 
 def _traceback(error: BaseException) -> str:
     """Format the traceback; each message is truncated like the error, so that none crowds out the frames."""
-    parts = [text.bounded(masked(part), text.LONGEST_ERROR) for part in traceback.format_exception(error)]
-    return text.bounded("".join(parts), text.LONGEST_TRACEBACK)
+    parts = [text.shorten(mask(part), text.LONGEST_ERROR) for part in traceback.format_exception(error)]
+    return text.shorten("".join(parts), text.LONGEST_TRACEBACK)
 
 
 def _run_of(job: Claimed) -> Run:

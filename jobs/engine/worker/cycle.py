@@ -124,7 +124,7 @@ class Cycles:
                 return counts
             except AWAY as error:
                 log.warning("worker.connection_lost", worker=self._worker, error=str(error), retry_in_s=RETRY_SECONDS)
-                with _deferring([]):
+                with _defer_errors([]):
                     mend.mends(error, self._connection)
             except Exception:  # top of the thread: a bug in one cycle must not lose the jobs of the other threads
                 log.exception("worker.cycle_failed", worker=self._worker, retry_in_s=RETRY_SECONDS)
@@ -205,7 +205,7 @@ class Cycles:
         self._is_quiet = bool(self._ahead or ahead)
         self._ahead = ahead
         away: list[RedisError] = []  # finished jobs are recorded even if Redis is down
-        with _deferring(away):
+        with _defer_errors(away):
             if first:
                 first()
             self._put_back_late()
@@ -214,14 +214,14 @@ class Cycles:
             if takes:
                 left = None if limit is None else limit - len(self.in_flight) - self.recorder.pending
                 self.fetch.begin(now, idle=idle, limit=left)
-        with _deferring(away):
+        with _defer_errors(away):
             self.fetch.end()
             if takes and limit is None and not away:
                 self.fetch.begin_prefetch(now, idle=idle + ahead)
         try:  # with a fresh time: a job that came due during the fetch must not be claimed before its due time
             counts = self.recorder.record_and_claim(timezone.now(), idle + ahead)
         finally:
-            with _deferring(away):
+            with _defer_errors(away):
                 self.fetch.end()
         if away:
             raise away[0]
@@ -251,7 +251,7 @@ class Cycles:
 
 
 @contextmanager
-def _deferring(errors: list[RedisError]) -> Iterator[None]:
+def _defer_errors(errors: list[RedisError]) -> Iterator[None]:
     """Collect Redis errors, so that the caller can finish its database work and raise them afterwards."""
     try:
         yield

@@ -20,7 +20,7 @@ def perform() -> str:
     if current is None:
         raise RuntimeError("perform() runs as a job of RQ only")
     job = Job.objects.filter(pk=current.id).first()
-    paused_by = pauses.blocking(job, pauses.active()) if job else []
+    paused_by = pauses.blocking_pauses(job, pauses.active()) if job else []
     if paused_by:  # RQ's entry expires after a while; then the sweep enqueues the job again
         return f"left alone: {pauses.as_sentence(paused_by[0])}"
     if job and not can_read(job.type, job.payload_version):

@@ -13,7 +13,7 @@ from jobs.main_api.conformance.points import judge
 from jobs.main_api.conformance.report import CheckOutcome, Report, outcome_of, quote
 from jobs.main_api.heard import Heard
 from jobs.main_api.names import has_failed
-from scheduler_project.logs import masked
+from scheduler_project.logs import mask
 
 WITHIN_S: Final = 60.0  #: after which nothing more is asked
 
@@ -46,7 +46,7 @@ def check(
         checked_at=datetime.now(UTC).isoformat(timespec="seconds"),
         checked_by=by,
         process=f"pid {os.getpid()} on {socket.gethostname()}",
-        url=masked(url),
+        url=mask(url),
         outcome=outcome,
         reason=reason,
         campaigns=len(facts.visible),

@@ -16,7 +16,7 @@ _CODES = ("NOT_FOUND", "OPTIMISTIC_LOCK", "CONFLICT")
 
 def paths(facts: Facts) -> Judgement:
     """Point 5."""
-    errors = _provoked(facts)
+    errors = _errors_of_fields(facts)
     if not errors:
         return _NONE
     name, error = next(((n, e) for n, e in errors.items() if not e.path), ("", None))
@@ -27,7 +27,7 @@ def paths(facts: Facts) -> Judgement:
 
 def codes(facts: Facts) -> Judgement:
     """Point 6."""
-    errors = _provoked(facts)
+    errors = _errors_of_fields(facts)
     if not errors:
         return _NONE
     bare = next((e for e in errors.values() if not e.code), None)
@@ -44,7 +44,7 @@ def kinds(facts: Facts) -> Judgement:
     if known and update and update.answer.data.get("updateSettlement"):
         return Judgement(FAULT, _DANGEROUS.format(id=known.id))
     wanted = {VersionConflict: "a version conflict", NotFound: "a missing object"}
-    seen = [error for error in _provoked(facts).values() if error.kind in wanted]
+    seen = [error for error in _errors_of_fields(facts).values() if error.kind in wanted]
     odd = next((error for error in seen if error.code and error.code not in _CODES), None)
     if odd:
         what = wanted.get(odd.kind, "") if odd.kind else ""
@@ -60,6 +60,6 @@ def kinds(facts: Facts) -> Judgement:
     return Judgement(NOT_SEEN, "no error about a version or a missing object has a code")
 
 
-def _provoked(facts: Facts) -> dict[str, FieldError]:
+def _errors_of_fields(facts: Facts) -> dict[str, FieldError]:
     """The errors of single fields, by operation."""
     return {name: asked.error for name, asked in facts.mutations.items() if asked.error}

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from scheduler_project.logs import masked
+from scheduler_project.logs import mask
 from scheduler_project.text import line
 
 LONGEST: Final = 400  #: characters of what was found at one point
@@ -127,4 +127,4 @@ def outcome_of(points: list[PointVerdict], *, broken: bool) -> CheckOutcome:
 
 def quote(text: object) -> str:
     """One line of what the main API has said, without secrets."""
-    return line(masked(str(text)), LONGEST).rstrip(".")
+    return line(mask(str(text)), LONGEST).rstrip(".")

@@ -20,7 +20,7 @@ from monitoring.alerting.channels.base import (
     Field,
     Undeliverable,
     as_text,
-    configured_guard,
+    make_guard,
 )
 from monitoring.alerting.channels.limits import MAIL_BODY, Limit, characters, cut
 from monitoring.alerting.egress_guard import AddressRefused
@@ -100,7 +100,7 @@ class AppriseUrl(Channel):
             # Behind a proxy the egress guard would see only the proxy's address.
             os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"
         try:
-            with configured_guard():
+            with make_guard():
                 plugin = service(config["url"])
                 title, body = texts_for(plugin, message)
                 sent = plugin.notify(title=title, body=body, notify_type=kind, body_format="text")

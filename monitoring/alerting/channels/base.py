@@ -94,7 +94,7 @@ def check_receiver_url(value: str) -> None:
         )
 
 
-def configured_guard() -> Any:
+def make_guard() -> Any:
     """Return the egress guard, or a no-op if ALERT_ALLOW_PRIVATE_NETWORKS is set."""
     return nullcontext() if settings.ALERT_ALLOW_PRIVATE_NETWORKS else egress_guard()
 
@@ -108,7 +108,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> ChannelResponse:
     timeout = urllib3.Timeout(connect=TIMEOUT_S, read=TIMEOUT_S)
     fields = {"Content-Type": "application/json", **headers}
     method = "POST"
-    with configured_guard(), urllib3.PoolManager(timeout=timeout) as pool:
+    with make_guard(), urllib3.PoolManager(timeout=timeout) as pool:
         for _ in range(1 + REDIRECTS):
             check_http_url(url)
             got = _request(pool, method, url, body if method == "POST" else None, fields)
@@ -186,8 +186,8 @@ def as_text(message: Message, limit: Limit) -> str:
         *(f"{name}: {_as_line(value)}" for name, value in message.details.items()),
         gettext("Time: %(time)s") % {"time": message.timestamp},
     ]
-    body = _joined(lines)
-    end = _joined([f"{name_of_link(name)}: {address}" for name, address in message.links.items()])
+    body = _join(lines)
+    end = _join([f"{name_of_link(name)}: {address}" for name, address in message.links.items()])
     if message.runbook:
         runbook = gettext("Runbook: %(runbook)s") % {"runbook": message.runbook}
         end = f"{end}\n{runbook}".strip()
@@ -199,7 +199,7 @@ def as_text(message: Message, limit: Limit) -> str:
     return f"{cut(body, Limit(room, limit.of))}\n\n{end}"
 
 
-def _joined(lines: Sequence[str]) -> str:
+def _join(lines: Sequence[str]) -> str:
     return "\n".join("\n".join(lines).splitlines()).strip()
 
 

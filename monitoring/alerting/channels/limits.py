@@ -67,7 +67,7 @@ def cut(text: str, limit: Limit) -> str:
     if limit.of(text) <= limit.size:
         return text
     end = next((end for end in (_ending(len(text)), "…") if limit.of(end) <= limit.size), "")
-    head = text[: _fitting(text, limit.size - limit.of(end), limit.of)]
+    head = text[: _fitting_length(text, limit.size - limit.of(end), limit.of)]
     return head + (_ending(len(text) - len(head)) if len(end) > 1 else end)
 
 
@@ -75,7 +75,7 @@ def _ending(cut_off: int) -> str:
     return gettext("… (%(count)s more characters cut)") % {"count": format_number(cut_off)}
 
 
-def _fitting(text: str, room: int, size: Size) -> int:
+def _fitting_length(text: str, room: int, size: Size) -> int:
     """Return the length of the longest beginning within `room` that splits no character as a reader sees it."""
     low, high = 0, len(text)
     while low < high:

@@ -15,7 +15,7 @@ from sandbox.login import admin_login
 from sandbox.up import (
     CannotStart,
     Ports,
-    announced,
+    announce,
     commands,
     environment,
     start_redis,
@@ -60,7 +60,7 @@ class Command(BaseCommand):
             if "password: " in login:  # told once, so also if not all of it comes up
                 self.stdout.write(login)
             announce_when_healthy(ports.web, self.style.SUCCESS(login))
-            with announced(var / "up.json", env):
+            with announce(var / "up.json", env):
                 chosen = {"game_master_s": options["game_master"], **{n: options[n] for n in ("dialect", "reload")}}
                 code = supervise(
                     commands(ports, token=token, **chosen),

@@ -233,7 +233,7 @@ def test_a_pause_says_who_until_when_and_why(redis: Redis) -> None:
     pause("queue", "normal")
 
     with CaptureQueriesContext(connection) as queries:
-        held = pauses.blocking(job, pauses.active())
+        held = pauses.blocking_pauses(job, pauses.active())
     why = job_page.explain(job, None, timezone.now(), held)
 
     assert len(queries) == 1

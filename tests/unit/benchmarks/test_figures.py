@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import sampler
-from benchmarks.figures import Figure, joined, median, percentile, table
+from benchmarks.figures import Figure, join, median, percentile, table
 
 
 def figure(ours: list[float], peer: list[float]) -> Figure:
@@ -74,6 +74,6 @@ def test_results_of_two_runs_are_merged() -> None:
     again = Figure(scenario="s", name="rate", unit="jobs/s", ours=[3.0], peer=[4.0])
     other = Figure(scenario="t", name="rate", unit="jobs/s", ours=[5.0])
 
-    both = joined([first], [again, other])
+    both = join([first], [again, other])
 
     assert [(f.scenario, f.ours, f.peer) for f in both] == [("s", [1.0, 3.0], [2.0, 4.0]), ("t", [5.0], [])]

@@ -28,7 +28,7 @@ def test_bounded_text_respects_its_limit(any_text: str, limit: int) -> None:
     """Short text stays whole; a cut is marked, with head and tail around it."""
     long = any_text * (1 + limit // max(1, len(any_text)))
     for one in (any_text, long):
-        cut = text.bounded(one, limit)
+        cut = text.shorten(one, limit)
         assert len(cut) <= limit
         assert text.fits_postgresql(cut)
         assert (" characters cut … " in cut) is (len(one) > limit) or " characters cut … " in one
@@ -48,7 +48,7 @@ def test_a_cut_leaves_no_half_word() -> None:
     """Part of a secret would not be recognised, and so not masked."""
     secret = "redis://u:hunter2-hunter2@h/0"
     for shift in range(120):
-        cut = text.bounded("a " * 40 + "x" * shift + f" {secret} " + "b " * 2000, 200)
+        cut = text.shorten("a " * 40 + "x" * shift + f" {secret} " + "b " * 2000, 200)
         assert "hunter2" not in cut or secret in cut
 
 

@@ -8,7 +8,7 @@ from jobs.errors import PermanentError
 from jobs.main_api import heard, versions
 from jobs.main_api.client import MainApi
 from jobs.main_api.listing import Listing
-from jobs.main_api.versions import Versions, brought_up_to_date
+from jobs.main_api.versions import Versions, bring_up_to_date
 from tests.support.servers import redis_away
 
 
@@ -43,8 +43,8 @@ def test_a_list_has_the_entities_as_they_were_read(api: MainApi) -> None:
     first, second, third = (one for one in found if one and not isinstance(one, Exception))
     newer, error = replace(first, version=first.version + 1), PermanentError("it cannot be read")
 
-    up_to_date = brought_up_to_date(Listing([first, second]), {first.id: newer, second.id: None})
-    unread = brought_up_to_date(Listing([first, third]), {first.id: error})
+    up_to_date = bring_up_to_date(Listing([first, second]), {first.id: newer, second.id: None})
+    unread = bring_up_to_date(Listing([first, third]), {first.id: error})
 
     assert list(up_to_date) == [newer]
     assert list(unread) == [third]

@@ -14,7 +14,7 @@ from jobs.models import CronTask, Job, OutcomeMinute
 from jobs.states import State
 from monitoring import alerting
 from monitoring.alerting import dead_letters
-from monitoring.alerting.conditions import fired_late, growth
+from monitoring.alerting.conditions import find_late_runs, growth
 from monitoring.alerting.message import Message
 from monitoring.alerting.monitor import Monitor
 from monitoring.checks import CHECKS
@@ -229,14 +229,14 @@ def test_cron_runs_missed_while_nobody_watched_are_reported(redis: Redis) -> Non
     task = CronTask.objects.create(name="t", type="EVENT_EXPIRATION", expression="0 0 1 1 *")
     due = now - timedelta(hours=1)
     CronTask.objects.filter(pk=task.pk).update(next_fire_at=due)
-    awaited, none = fired_late({})
+    awaited, none = find_late_runs({})
     CronTask.objects.filter(pk=task.pk).update(next_fire_at=now + timedelta(hours=1), last_fired_at=now)
 
-    awaits, late = fired_late(awaited)
+    awaits, late = find_late_runs(awaited)
 
     assert none == []
     assert [finding.key for finding in late] == ["cron_missed:t"]
-    assert fired_late(awaits)[1] == []
+    assert find_late_runs(awaits)[1] == []
 
 
 def test_retrying_dead_letters_resolves_their_alert(heard: list[Message], sandbox: Any, tell: Tell) -> None:

@@ -2,8 +2,8 @@
 
 What each batch of a world-time advance reads is plain SQL: the ORM takes three times as long for the same rows.
 
-A transaction locks the rows that it writes first, in one order for all: structures before settlements, each kind by its
-number. Two that lock in different orders can wait for each other.
+A transaction locks the rows that it writes first, in one order for all: the campaign's clock, then structures before
+settlements, each kind by its number. Two that lock in different orders can wait for each other.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence

@@ -109,10 +109,10 @@ class DatabaseSchedules:
     @transaction.atomic
     def clear(self, campaign_id: str, entity_type: str, began: datetime) -> None:
         """Remove the schedules of a campaign that is gone, and mark it as inactive."""
+        clocks.deactivate(campaign_id, began)
         rows = ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type)
         lock_all(rows)
         rows.delete()
-        clocks.deactivate(campaign_id, began)
 
     @transaction.atomic
     def deactivate(self, campaign_id: str, entity_type: str, began: datetime) -> None:
@@ -120,10 +120,10 @@ class DatabaseSchedules:
 
         They know when constructions began. On the wall clock, whoever looks for what fires would pass all of them.
         """
+        clocks.deactivate(campaign_id, began)
         rows = _wall_rows_to_fire(entity_type).filter(campaign_id=campaign_id)
         lock_all(rows)
         rows.update(fire_at="")
-        clocks.deactivate(campaign_id, began)
 
     def remember_all(self, campaigns: Sequence[Campaign], began: datetime) -> None:
         """Store campaigns from a list."""

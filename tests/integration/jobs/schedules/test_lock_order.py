@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db import connection, connections, transaction
@@ -104,20 +105,37 @@ def test_rows_are_locked_in_one_order(write: Callable[[Moment], None], clock: st
         for household in ("", "t"):  # its column has an index: the row is written anew, behind the others
             ScheduleRow.objects.filter(entity_id=structure).update(household=household)
 
-    def write_alone() -> None:
-        try:
-            write(now)
-        finally:
-            connections.close_all()
-
     with ThreadPoolExecutor(1) as threads:
         with transaction.atomic():
             lock(STRUCTURES[0])
-            other = threads.submit(write_alone)
+            other = threads.submit(closing, partial(write, now))
             wait_until(lambda: other.done() or is_waiting(), what="the other one waits, or needs none of them")
             for one in (*STRUCTURES[1:], "t"):
                 lock(one)
         other.result(60)
+
+
+@pytest.mark.parametrize("write", [set_back, clear, stop])
+def test_a_campaign_is_locked_before_its_schedules(write: Callable[[Moment], None]) -> None:
+    """Whoever moves a campaign's world time back has locked both until it is committed."""
+    CampaignClock.objects.create(campaign_id="c", world_time=WORLD.isoformat(), processed_world_time=WORLD.isoformat())
+    plant("Structure", "s-1", WallTime(timezone.now()) if write is stop else WORLD)
+
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            CampaignClock.objects.select_for_update().get(pk="c")
+            other = threads.submit(closing, partial(write, WORLD))
+            wait_until(lambda: other.done() or is_waiting(), what="the other one waits")
+            lock("s-1")
+        other.result(60)
+
+
+def closing(act: Callable[[], None]) -> None:
+    """In a thread, which has a connection of its own."""
+    try:
+        act()
+    finally:
+        connections.close_all()
 
 
 def lock(entity_id: str) -> None:

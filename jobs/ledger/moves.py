@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final, NoReturn
 from zlib import crc32
 
@@ -129,7 +130,8 @@ def move_many(wanted: Iterable[Move], *, actor: str, action: JobAction | None = 
 
     Their audit entries belong to `action`, if they are part of one.
     """
-    allowed = [w for w in wanted if w.is_allowed]
+    # By ID, or two operators who have listed the same jobs in different orders could lock each other.
+    allowed = sorted((w for w in wanted if w.is_allowed), key=attrgetter("job.id"))
     moved: list[Job] = []
     with transaction.atomic():
         for batch in _batches(allowed):

@@ -40,6 +40,13 @@ def _lock(server: psycopg.Connection, tables: Sequence[str]) -> None:
     server.execute(statement)
 
 
+def is_waiting() -> bool:
+    """Whether somebody waits for a lock of PostgreSQL."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return int(cursor.fetchone()[0]) > 0
+
+
 @contextmanager
 def impatient() -> Iterator[None]:
     """This process's connections hardly wait for locks."""

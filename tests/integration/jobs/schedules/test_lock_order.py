@@ -16,11 +16,12 @@ from jobs.schedules.advances import react
 from jobs.schedules.firing import fire_wall_rows, fire_world_rows
 from jobs.schedules.store import DatabaseSchedules
 from jobs.world.clock import Moment, WallTime, WorldTime, clock_name, sortable
+from tests.support.locks import is_waiting
 from tests.support.servers import wait_until
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one writer at a time"),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time"),
 ]
 HOUR = timedelta(hours=1)
 STRUCTURES = ("s-1", "s-2", "s-3")
@@ -140,9 +141,3 @@ def closing(act: Callable[[], None]) -> None:
 
 def lock(entity_id: str) -> None:
     ScheduleRow.objects.select_for_update().get(entity_id=entity_id)
-
-
-def is_waiting() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return int(cursor.fetchone()[0]) > 0

@@ -20,6 +20,7 @@ from jobs.models import AuditEntry, Job
 from jobs.outcome import Outcome
 from jobs.signals import job_moved
 from jobs.states import MOVES, NEW, WAITING, State
+from tests.support.locks import is_waiting
 from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.django_db
@@ -244,6 +245,30 @@ def test_a_worker_that_hangs_while_it_announces_keeps_no_row_locked() -> None:
         later.say()
 
     assert seen == [True]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one writer at a time")
+def test_moves_lock_jobs_by_their_ids() -> None:
+    """Two operators may have listed the same jobs in different orders."""
+    first, second = a_job(State.QUEUED, 1), a_job(State.QUEUED, 2)
+
+    def cancel() -> int:
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                for plan in ("seqscan", "hashjoin", "mergejoin"):  # jobs of a large table are found by an index
+                    cursor.execute(f"SET LOCAL enable_{plan} = off")
+                return len(moves.move_many([Move(job, State.CANCELLED, "x") for job in (second, first)], actor="test"))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as others:
+        with transaction.atomic():
+            Job.objects.select_for_update().get(pk=first.pk)
+            other = others.submit(cancel)
+            wait_until(is_waiting, what="the other one waits")
+            Job.objects.select_for_update().get(pk=second.pk)
+        assert other.result(60) == 2
 
 
 def test_what_is_said_meanwhile_survives_a_statement_that_fails() -> None:

@@ -137,6 +137,7 @@ def _postgresql(given: dict[str, Any], pool_size: int, timeouts: Timeouts) -> di
         own = " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in parameters.items())
         options["options"] = f"{given.get('options', '')} {own}".strip()
     return {
+        "ENGINE": "scheduler_project.postgresql",
         "OPTIONS": options,
         "CONN_HEALTH_CHECKS": True,
         "CONN_MAX_AGE": 0,

@@ -44,9 +44,9 @@ class Counters:
             self._add((name, *labels), by)
         self._send_in_background()
 
-    def observe(self, name: str, value: float, *labels: str, bounds: tuple[float, ...] = BOUNDS) -> None:
+    def observe(self, name: str, value: float, *labels: str) -> None:
         """Add one observation to the histogram `name`: to the bucket of the smallest bound >= `value`, and the sum."""
-        self.observe_many(name, [value], *labels, bounds=bounds)
+        self.observe_many(name, [value], *labels)
 
     def observe_many(
         self, name: str, values: Sequence[float], *labels: str, bounds: tuple[float, ...] = BOUNDS

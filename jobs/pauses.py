@@ -35,6 +35,7 @@ TRIES: Final = 5  #: to replace the pause that there is, while others pause the 
 ALIKE: Final = timedelta(seconds=10)  #: ends that differ by less are the same: of a length that was chosen twice
 ANY: Final = -1  #: replace whatever pause there is
 _LONGEST_REASON: Final = 500
+_MOST_ENDED: Final = 30  #: pauses in the history
 _RESUME: Final = "resume"  #: takes a pause back: `resume/<its ID>`
 _PAUSE: Final = "pause"  #: takes it back that a pause was ended
 
@@ -179,9 +180,9 @@ def active() -> list[Pause]:
     return [one for one in Pause.objects.raw(*_NOT_ENDED.sql) if one.until is None or one.until > now]
 
 
-def history(most: int = 30) -> list[Pause]:
+def history() -> list[Pause]:
     """Return the pauses that ended last, newest first, with `campaign_name`; one query."""
-    return list(_with_campaign_names(Pause.objects.exclude(ended_at=None).order_by("-ended_at"))[:most])
+    return list(_with_campaign_names(Pause.objects.exclude(ended_at=None).order_by("-ended_at"))[:_MOST_ENDED])
 
 
 def _with_campaign_names(found: QuerySet[Pause]) -> Any:

@@ -1,17 +1,10 @@
 """The exposition of /metrics/prometheus: the predecessor's metric names unchanged, ours, and django-prometheus's."""
 
-import os
-import struct
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from platform import python_version
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
 from redis import RedisError
 
 from jobs import counters
@@ -21,6 +14,7 @@ from jobs.main_api.client import main_api
 from jobs.outcome import NOT_BEGUN
 from jobs.world_clocks import status as world_clocks
 from monitoring import health, label_values, metrics
+from monitoring.django_metrics import render_django_metrics
 from monitoring.health import Found
 from monitoring.metrics import Depths
 from scheduler_project import __version__
@@ -28,7 +22,6 @@ from scheduler_project import __version__
 log = structlog.get_logger(__name__)
 Samples = Iterable[tuple[Mapping[str, str], float]]
 Counts = Mapping[tuple[str, ...], float]
-_merge: Any = MultiProcessCollector.merge
 
 #: Counters of jobs/counters.py: name there, metric, labels, help.
 COUNTERS: Final = (
@@ -76,7 +69,7 @@ def render(found: Found) -> str:
             parts += [_redis(depths), _counters({**counts, **counters.read(keys.redis())})]
         except RedisError as error:
             log.warning("metrics.redis_unreachable", error=str(error), next="this scrape leaves out its metrics")
-    return "".join(parts) + django_metrics()
+    return "".join(parts) + render_django_metrics()
 
 
 def _health(found: Found) -> str:
@@ -280,35 +273,6 @@ def _family(name: str, kind: str, help_text: str, samples: Samples) -> str:
         inner = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())
         lines.append(f"{name}{{{inner}}} {value:.15g}" if inner else f"{name} {value:.15g}")
     return "\n".join(lines) + "\n"
-
-
-def django_metrics() -> str:
-    """Render django-prometheus's metrics: of all web processes if PROMETHEUS_MULTIPROC_DIR is set, else of this one."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest(REGISTRY).decode()
-    registry = CollectorRegistry()
-    registry.register(Readable(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])))
-    return generate_latest(registry).decode()
-
-
-class Readable(Collector):
-    """Collects from all readable files: a process killed while it writes leaves half a file."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def collect(self) -> Iterable[Metric]:
-        merged: Iterable[Metric] = _merge([str(path) for path in sorted(self._folder.glob("*.db")) if _reads(path)])
-        return merged
-
-
-def _reads(path: Path) -> bool:
-    try:
-        _merge([str(path)])
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, struct.error) as error:
-        log.warning("metrics.file_skipped", file=path.name, error=str(error), next="its counts are left out")
-        return False
-    return True
 
 
 def _escape(text: str) -> str:

@@ -5,7 +5,6 @@ attempt, each with its audit entry. For plain RQ jobs they do what RQ does, reco
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -17,7 +16,6 @@ from rq import requeue_job
 from rq.command import send_stop_job_command
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job as RQJob
-from rq.job import JobStatus
 from rq.queue import Queue
 
 from jobs import actions, audit, control, service
@@ -25,7 +23,7 @@ from jobs.broker import keys
 from jobs.errors import StateConflict
 from jobs.models import Job, JobAction
 from jobs.service import CommandReport
-from jobs.states import DISCARDABLE, WAITING, Priority, State, sources_of
+from jobs.states import Priority, State
 from ops.bulk import explain_rest
 from ops.verbs import VERBS, fill
 from scheduler_project.text import StrOrPromise
@@ -149,67 +147,6 @@ def _of_dead(command: Callable[..., CommandReport]) -> Callable[..., CommandRepo
         return report
 
     return run
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Button:
-    permission: str
-    ours: tuple[State, ...]
-    """The states of scheduler jobs that allow it, from jobs/states.py."""
-    foreign: tuple[JobStatus, ...]
-    """The RQ statuses of plain RQ jobs that allow it."""
-    press: Callable[..., Pressed]
-    also: str = ""
-    """A second permission that it needs: deleting discards dead letters."""
-
-    def permitted(self, may: Callable[[str], bool]) -> bool:
-        """Whether somebody who `may` use some permissions may press it."""
-        return may(self.permission) and (not self.also or may(self.also))
-
-
-BUTTONS: Final[Mapping[str, Button]] = {
-    "requeue": Button(
-        permission="jobs.retry_job",
-        ours=(State.DEAD,),
-        foreign=(JobStatus.FAILED, JobStatus.STOPPED),
-        press=requeue,
-    ),
-    "enqueue": Button(
-        permission="jobs.run_now_job",
-        ours=WAITING,
-        foreign=(JobStatus.SCHEDULED,),
-        press=enqueue,
-    ),
-    "delete": Button(
-        permission="jobs.cancel_job",
-        also="jobs.discard_job",
-        ours=DISCARDABLE,
-        foreign=tuple(status for status in JobStatus if status is not JobStatus.STARTED),
-        press=delete,
-    ),
-    "stop": Button(
-        permission="jobs.cancel_job",
-        ours=sources_of(State.DEAD),
-        foreign=(JobStatus.STARTED,),
-        press=stop,
-    ),
-}
-
-
-def find_buttons(jobs: Sequence[RQJob], may: Callable[[str], bool]) -> list[frozenset[str]]:
-    """The names of the BUTTONS that each job's state and the user's permissions (`may`) allow; one query."""
-    pks = [keys.uuid_of(job.id) for job in jobs]
-    wanted = [pk for pk in pks if pk]
-    states = {pk: State(state) for pk, state in Job.objects.filter(pk__in=wanted).values_list("pk", "state")}
-    allowed = {name: button for name, button in BUTTONS.items() if button.permitted(may)}
-    return [
-        frozenset(
-            name
-            for name, button in allowed.items()
-            if (states[pk] in button.ours if pk in states else job.get_status(refresh=False) in button.foreign)
-        )
-        for job, pk in zip(jobs, pks, strict=True)
-    ]
 
 
 def find_queued(queue_name: str) -> QuerySet[Job]:

@@ -26,11 +26,11 @@ from jobs.broker.rq_fields import MALFORMED
 from ops import rq_dashboard
 from ops.admin import job_action
 from ops.admin.base import actor_of, is_own_url, redirect, render_page
-from ops.rq_dashboard import BUTTONS
+from ops.rq_buttons import BUTTONS
 
 log = structlog.get_logger(__name__)
 LOOKS: Final = 5  #: attempts to read a list that changes meanwhile
-#: The button in rq_dashboard.BUTTONS of each view; the bulk form names one of _BULK.
+#: The button in rq_buttons.BUTTONS of each view; the bulk form names one of _BULK.
 _BULK: Final = ("delete", "requeue", "stop")
 _ONE: Final = {
     "requeue_job_view": "requeue",

@@ -19,6 +19,7 @@ from jobs.world_clocks import status
 from ops import rq_dashboard
 from ops.reads.active_orders import find_active_orders
 from ops.reads.verdict import find_verdict
+from ops.rq_buttons import find_buttons
 from ops.templatetags.ops import moment
 
 register = template.Library()
@@ -88,14 +89,14 @@ def rq_moment(at: datetime | str | None) -> dict[str, Any]:
 @register.simple_tag(takes_context=True)
 def rq_rows(context: Any, jobs: Sequence[RQJob]) -> list[tuple[RQJob, frozenset[str]]]:
     """Each RQ job with the buttons that its state and the user's permissions allow."""
-    return list(zip(jobs, rq_dashboard.find_buttons(jobs, context["request"].user.has_perm), strict=True))
+    return list(zip(jobs, find_buttons(jobs, context["request"].user.has_perm), strict=True))
 
 
 @register.simple_tag(takes_context=True)
 def rq_runs(context: Any, executions: Sequence[Execution]) -> list[tuple[Execution, frozenset[str]]]:
     """As `rq_rows`, for executions; those whose job is gone are left out."""
     known = [execution for execution in executions if _has_job(execution)]
-    buttons = rq_dashboard.find_buttons([execution.job for execution in known], context["request"].user.has_perm)
+    buttons = find_buttons([execution.job for execution in known], context["request"].user.has_perm)
     return list(zip(known, buttons, strict=True))
 
 
@@ -109,7 +110,7 @@ def _has_job(execution: Execution) -> bool:
 @register.simple_tag(takes_context=True)
 def rq_buttons(context: Any, job: RQJob) -> frozenset[str]:
     """As `rq_rows`, for one job."""
-    return rq_dashboard.find_buttons([job], context["request"].user.has_perm)[0]
+    return find_buttons([job], context["request"].user.has_perm)[0]
 
 
 @register.filter

@@ -1,11 +1,11 @@
-"""The exposition survives broken files of other processes."""
+"""Metrics of several gunicorn workers survive broken files of other processes."""
 
 from pathlib import Path
 
 import pytest
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
-from monitoring import exposition
+from monitoring.django_metrics import render_django_metrics
 
 
 @pytest.mark.parametrize(
@@ -23,5 +23,5 @@ def test_a_broken_metrics_file_breaks_nothing_else(
     (tmp_path / name).write_bytes(left)
     (tmp_path / "counter_3.db").mkdir()
 
-    assert "requests_total 3.0" in exposition.django_metrics()
+    assert "requests_total 3.0" in render_django_metrics()
     assert (tmp_path / name).exists()

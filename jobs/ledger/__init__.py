@@ -10,6 +10,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from jobs.ledger.base import DATED_COLUMNS, PLACED_COLUMNS, PURGED_AT_ONCE, Statements
+from jobs.ledger.entries import entries_of_end, entry_of_claim
 from jobs.ledger.postgresql import PostgreSQL
 from jobs.ledger.rows import (
     AttemptKey,
@@ -23,8 +24,6 @@ from jobs.ledger.rows import (
     Move,
     Outcomes,
     Purged,
-    entries_of_end,
-    entry_of_claim,
 )
 from jobs.ledger.sqlite import SQLite
 from scheduler_project.database import is_pooled

@@ -34,8 +34,8 @@ from jobs.ledger import (
 )
 from jobs.ledger.changes import Change, changes_of
 from jobs.ledger.compare_and_set import columns_after, compare_and_set
+from jobs.ledger.entries import entry_of_queued, explain_wait
 from jobs.ledger.recording import Later, Recorded, announce, entries_of, record
-from jobs.ledger.rows import entry_of_queued, explain_wait
 from jobs.models import AuditEntry, Job, JobAction
 from jobs.sending import NOT_SENT
 from jobs.states import FINAL, MOVES, NEW, RETRYABLE, WAITING, State

@@ -31,6 +31,7 @@ from jobs.ledger.base import (
     as_json,
     hour_of,
 )
+from jobs.ledger.entries import entry_of_queued
 from jobs.ledger.postgresql_ends import ENDS, ends_as_json
 from jobs.ledger.postgresql_insert import insertion_of
 from jobs.ledger.postgresql_types import TYPES
@@ -46,7 +47,6 @@ from jobs.ledger.rows import (
     Entry,
     Outcomes,
     Purged,
-    entry_of_queued,
 )
 from jobs.models import Job, ScheduleRow
 from jobs.sending import NOT_SENT

@@ -6,7 +6,8 @@ from typing import Any, Final
 import msgspec
 
 from jobs.ledger.base import as_json
-from jobs.ledger.rows import Claimant, Ending, claimed_by, explain_wait
+from jobs.ledger.entries import claimed_by, explain_wait
+from jobs.ledger.rows import Claimant, Ending
 
 #: What differs between the jobs of a batch, by the names of the rows.
 _OWN: Final = "id uuid, attempt int, failures int, result jsonb, wait_ms float8, kind int"

@@ -33,6 +33,7 @@ from jobs.ledger.base import (
     as_json,
     hour_of,
 )
+from jobs.ledger.entries import entries_of_end, entry_of_claim, entry_of_queued, outcomes_of
 from jobs.ledger.rows import (
     AttemptKey,
     Claimant,
@@ -44,10 +45,6 @@ from jobs.ledger.rows import (
     Entry,
     Outcomes,
     Purged,
-    entries_of_end,
-    entry_of_claim,
-    entry_of_queued,
-    outcomes_of,
 )
 from jobs.ledger.sqlite_batches import ROWS, write
 from jobs.ledger.sqlite_values import AS_TEXT, claimed_from, hex_of, hexes, text_of

@@ -13,6 +13,7 @@ from typing import Final
 from django.conf import settings
 from django.db.models import Sum
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_noop, ngettext
 from rq import Worker as RQWorker
 
@@ -126,7 +127,7 @@ def _lag() -> Iterator[Finding]:
             "oldest": duration(oldest),
             "limit": duration(settings.ALERT_LAG),
         }
-        message += f" {'; '.join(paused)}." if paused else ""
+        message += f" {capfirst('; '.join(paused))}." if paused else ""
         newer = sum(depth.newer for depth in (metrics.queue_depths(keys.redis()) or {}).values())
         if newer:
             text = ngettext(

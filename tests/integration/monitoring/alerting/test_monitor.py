@@ -195,7 +195,7 @@ def test_queue_delay_and_a_missed_cron_run_raise_alerts(
     look(monitor, clock)
 
     assert told == {"queue_lag", "cron_missed:t"}
-    assert "is paused by ann until resumed (the weekend)" in lag
+    assert lag.endswith(". Queue normal is paused by ann until resumed (the weekend).")
     assert still_open() == set()
 
 

@@ -9,7 +9,7 @@ from django.db.models import Count, Q
 
 from jobs.models import Job
 from jobs.states import State
-from jobs.waits import Wait, error_of
+from jobs.waits import ERRORS, Wait, error_of
 
 MOST_COUNTED: Final = 10_000  #: jobs of one state that a page counts; beyond it, it shows "10,000+"
 SHARE: Final = 0.05  #: of the time that counting one large state may take
@@ -28,6 +28,13 @@ def count_states() -> dict[State, int]:
         return {State(state): count for state, count in cursor.fetchall()}
 
 
+#: Jobs that have to wait. Where an attempt began before it was found, as by one that read the event that an operator is
+#: asked about, only the error tells.
+HAVE_TO_WAIT: Final = Q(waits_since__isnull=False) | (
+    Q(state=State.RETRYING.value) & Q.create([("error__startswith", f"{name}:") for name in ERRORS], connector=Q.OR)
+)
+
+
 class Retrying(NamedTuple):
     """RETRYING jobs apart: those that failed, and those that have to wait, which is no failure (jobs/waits.py)."""
 
@@ -39,10 +46,11 @@ class Retrying(NamedTuple):
 
 def count_retrying() -> Retrying:
     """Of the next MOST_COUNTED to retry; one query."""
-    waits = Q(waits_since__isnull=False)
-    blocked = waits & Q(error__startswith=f"{error_of(Wait.BREAKER)}:")
+    blocked = HAVE_TO_WAIT & Q(error__startswith=f"{error_of(Wait.BREAKER)}:")
     found = Job.objects.in_state(State.RETRYING).order_by("due_at")[: MOST_COUNTED + 1]
-    counted = found.aggregate(every=Count("pk"), waiting=Count("pk", filter=waits), blocked=Count("pk", filter=blocked))
+    counted = found.aggregate(
+        every=Count("pk"), waiting=Count("pk", filter=HAVE_TO_WAIT), blocked=Count("pk", filter=blocked)
+    )
     every, waiting = counted["every"], counted["waiting"]
     return Retrying(every - waiting, waiting, counted["blocked"], every > MOST_COUNTED)
 

@@ -16,6 +16,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 
 from jobs.models import CampaignClock, FailureGroup, Job, WorldAdvance
 from jobs.registry import all_types
+from jobs.state_counts import HAVE_TO_WAIT
 from jobs.states import State
 from jobs.waits import Wait, error_of
 from ops.admin.base import read_key
@@ -85,9 +86,9 @@ class WaitsFilter(DropdownFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         chosen = self.value()
         if chosen in (ANY_WAIT, NOT_WAITING):
-            return queryset.filter(waits_since__isnull=chosen == NOT_WAITING)
+            return queryset.filter(HAVE_TO_WAIT if chosen == ANY_WAIT else ~HAVE_TO_WAIT)
         if chosen in list(Wait):
-            return queryset.filter(waits_since__isnull=False, error__startswith=f"{error_of(Wait(chosen))}:")
+            return queryset.filter(HAVE_TO_WAIT, error__startswith=f"{error_of(Wait(chosen))}:")
         return queryset.none() if chosen else queryset
 
 

@@ -15,6 +15,7 @@ from jobs.broker import depths, keys
 from jobs.models import CampaignClock, Job, Pause, PauseKind
 from jobs.state_counts import MOST_COUNTED
 from jobs.states import ENDED, State
+from jobs.waits import ERRORS
 from jobs.world.clock import WallTime, WorldTime, sortable
 from ops.reads.backlog import Backlog
 from ops.reads.campaign import Row
@@ -30,10 +31,11 @@ _COUNTED: Final = (
     "AND (clock = 'world' AND next_due <= c.world OR clock = 'wall' AND next_due <= c.wall) "
     f"LIMIT {MOST_COUNTED + 1}) AS overdue) FROM c"
 )
-_WAITING: Final = (
-    "SELECT campaign_id, COUNT(*) FROM (SELECT campaign_id, waits_since FROM jobs_job "  # noqa: S608 - our own constants
+_IS_WAIT: Final = " OR ".join(f"error LIKE '{name}:%'" for name in ERRORS)
+_WAITING: Final = (  # as jobs.state_counts.HAVE_TO_WAIT
+    "SELECT campaign_id, COUNT(*) FROM (SELECT campaign_id, waits_since, error FROM jobs_job "  # noqa: S608 - our own constants
     f"WHERE state = '{State.RETRYING}' ORDER BY due_at LIMIT {MOST_COUNTED}) AS r "
-    "WHERE waits_since IS NOT NULL GROUP BY campaign_id"
+    f"WHERE waits_since IS NOT NULL OR {_IS_WAIT} GROUP BY campaign_id"
 )
 
 

@@ -76,6 +76,7 @@ KEPT: Final[Mapping[str, tuple[str, ...]]] = {
     "ops/reads/audit_trail.py": ("failed attempts", "failed and retried", "handed back"),
     "ops/reads/backlog.py": ("at most", "at least"),
     "ops/reads/changes.py": ("payload.",),
+    "ops/reads/campaign_backlog.py": ("error LIKE '{}:%'",),
     "ops/reads/failures.py": (") AS one",),
     "ops/reads/subjects.py": ("Settlement", "Structure"),
     "ops/reads/status.py": ("main API",),

@@ -118,6 +118,7 @@ def test_the_list_counts_what_waits(admin_client: Client, alive: Redis) -> None:
     dead, waiting = submit(2, "c-2"), submit(3, "c-2", priority=Priority.LOW)
     Job.objects.filter(pk__in=[job.pk for job in dead]).update(state=State.DEAD)
     Job.objects.filter(pk__in=[job.pk for job in waiting]).update(state=State.RETRYING, waits_since=timezone.now())
+    Job.objects.filter(pk=waiting[0].pk).update(waits_since=None, error="AwaitsAnswer: an operator is asked")
     with count_queries() as queries:
         rows = {row.pk: row.counts for row in admin_client.get(PAGE).context["cl"].result_list}
     first, second = rows["c-1"], rows["c-2"]

@@ -11,6 +11,7 @@ from redis import Redis
 
 from jobs import calendars, stops
 from jobs.models import CampaignClock, EventPolicy, EventQuestion, Job, OperatorAction, new_job_id
+from jobs.state_counts import count_retrying
 from jobs.states import State
 from jobs.world.calendars.examples import TIDES
 from jobs.world.clock import WorldTime
@@ -33,6 +34,7 @@ from tests.support.servers import SandboxApi
 pytestmark = pytest.mark.django_db(transaction=True)
 POLICIES, QUESTIONS = "/admin/jobs/eventpolicy/", "/admin/jobs/eventquestion/"
 EVENT_TIME = "1001-06-01T12:00:00.000Z"
+WAITS = ("any", "no", "ANSWER", "BREAKER")
 ANSWER, SETTLE = f"{QUESTIONS}answer/", f"{QUESTIONS}settle/"
 
 
@@ -148,6 +150,9 @@ def test_open_questions_are_listed_and_counted(operator: Client, waiting: Job) -
     assert "Yes, trigger" in page
     assert EVENT in page
     assert badges(text_of(operator, POLICIES)) == ["1"]
+    assert count_retrying() == (0, 1, 0, False)
+    listed = {waits: page_of(waiting) in text_of(operator, f"/admin/jobs/job/?waits={waits}") for waits in WAITS}
+    assert listed == {"any": True, "no": False, "ANSWER": True, "BREAKER": False}
     operator.post(ANSWER, {"no": str(waiting.pk)})
     page = text_of(operator, QUESTIONS)
     assert "No open questions" in page

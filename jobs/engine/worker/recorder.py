@@ -29,7 +29,7 @@ AWAY: Final = (RedisError, OperationalError, InterfaceError)
 
 
 class Recorder:
-    """Call it within a cycle's lock only. Claimed jobs are put in flight and passed to `submit`."""
+    """Call it within a cycle's lock only. Claimed jobs are put in flight and passed to `submit`, with their rank."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Recorder:
         connection: Redis,
         in_flight: InFlight,
         fetch: Fetch,
-        submit: Callable[[Group], None],
+        submit: Callable[[Group, int], None],
     ) -> None:
         self.recorded = 0  #: finished attempts
         self.unacknowledged: tuple[list[FetchedGroup], datetime] | None = None  #: a claim whose commit got no answer
@@ -167,4 +167,4 @@ class Recorder:
             # pop: an ID that was enqueued twice is still one job.
             jobs = [job for i in group.ids if (job := by_id.pop(i, None))]
             if jobs:
-                self._submit(self._in_flight.add(jobs))
+                self._submit(self._in_flight.add(jobs), group.rank)

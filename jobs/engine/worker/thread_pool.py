@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
+from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -14,11 +16,16 @@ R = TypeVar("R")
 
 
 class Threads(Generic[T, R]):
-    """Runs `work` on tasks in its own threads and keeps the answers; each thread calls `on_end` after a task."""
+    """Runs `work` on tasks in its own threads and keeps the answers; each thread calls `on_end` after a task.
+
+    A free thread takes the task of the lowest rank, of several the one that was submitted first.
+    """
 
     def __init__(self, work: Callable[[T], Iterable[R]], on_end: Callable[[], None]) -> None:
         self._done: SimpleQueue[R] = SimpleQueue()
-        self._tasks: SimpleQueue[T | None] = SimpleQueue()
+        self._tasks: list[tuple[int, int, T]] = []  # a heap, by rank and number
+        self._numbers = count()
+        self._calls: SimpleQueue[bool] = SimpleQueue()  # True for each task in the heap, False to end a thread
         self._work = work
         self._on_end = on_end
         self._pending: dict[int, T] = {}  # tasks neither done nor given up, by id()
@@ -29,9 +36,10 @@ class Threads(Generic[T, R]):
         for _ in range(size):
             self._start()
 
-    def submit(self, task: T) -> None:
+    def submit(self, task: T, rank: int = 0) -> None:
         self._pending[id(task)] = task
-        self._tasks.put(task)
+        heappush(self._tasks, (rank, next(self._numbers), task))
+        self._calls.put(True)
 
     def answers(self) -> list[R]:
         """Return the answers since the last call."""
@@ -49,7 +57,7 @@ class Threads(Generic[T, R]):
     @property
     def waiting(self) -> int:
         """How many tasks no thread has taken yet, given-up ones included."""
-        return self._tasks.qsize()
+        return len(self._tasks)
 
     @property
     def unfinished(self) -> int:
@@ -65,7 +73,7 @@ class Threads(Generic[T, R]):
     def stop(self) -> None:
         """End every thread once it is idle."""
         for _ in range(self._started):
-            self._tasks.put(None)
+            self._calls.put(False)
 
     def _start(self) -> None:
         self._started += 1
@@ -73,7 +81,8 @@ class Threads(Generic[T, R]):
 
     def _serve(self) -> None:
         try:
-            while (task := self._tasks.get()) is not None:
+            while self._calls.get():
+                _rank, _number, task = heappop(self._tasks)
                 if id(task) in self._pending:
                     self._run(task)
                 with self._lock:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobs.engine.worker.thread_pool import Threads
 from tests.support.servers import wait_until
@@ -56,6 +58,23 @@ def test_a_hung_thread_takes_no_slot() -> None:
     threads.submit(["fourth"])
 
     wait_until(lambda: threads.answers() == ["fourth"], what="only that: nothing more of what was given up")
+    threads.stop()
+
+
+@given(ranks=st.lists(st.integers(0, 3), max_size=12))
+def test_the_most_urgent_waiting_task_is_next(ranks: list[int]) -> None:
+    """Among equals, in the order in which they were submitted."""
+    ENDS["first"] = threading.Event()
+    threads = Threads(serve, lambda: None)
+    threads.start(1)
+    threads.submit(["first"])
+    names = [f"{rank} {number:02}" for number, rank in enumerate(ranks)]
+    for rank, name in zip(ranks, names, strict=True):
+        threads.submit([name], rank)
+    ENDS["first"].set()
+
+    wait_until(lambda: not threads.unfinished)
+    assert threads.answers()[1:] == sorted(names)
     threads.stop()
 
 

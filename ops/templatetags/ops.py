@@ -66,7 +66,8 @@ def job_due(job: Job) -> str:
     """When a job is due; of one that waits for a world time, that time. Needs ops/reads/job.py, name_all."""
     if not job.world_due:
         return render_to_string("ops/moment.html", due(job.due_at, job.is_waiting))
-    return gettext("world time %(time)s") % {"time": job.world_due}
+    said = gettext("world time %(time)s") % {"time": job.world_due}
+    return format_html('<span class="ops-world-due">{}</span>', said)
 
 
 @register.simple_tag

@@ -2,9 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from django import template
+from django.apps import apps
+from django.contrib.admin import ModelAdmin, site
+from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.translation import gettext
 
 from ops import humanize, labels
@@ -41,3 +46,16 @@ def sparkline(counts: Sequence[int], label: str) -> dict[str, Any]:
     said = {"label": label, "total": sum(counts), "most": max([0, *counts])}
     text = gettext("%(label)s: %(total)s in total, at most %(most)s in one hour") % said
     return {"bars": bars, "width": 5 * len(counts), "label": text}
+
+
+@register.filter
+def may_open(link: str, request: HttpRequest) -> bool:
+    """Whether the audit trail's link leads this reader to a page: users and alert handlers are for administrators."""
+    return all(admin.has_view_permission(request) for below, admin in _admins() if link.startswith(below))
+
+
+@cache
+def _admins() -> list[tuple[str, ModelAdmin[Any]]]:
+    """The pages of each model, by the address that all of them begin with."""
+    admins = [site.get_model_admin(model) for model in apps.get_models() if site.is_registered(model)]
+    return [(reverse(f"admin:{one.opts.app_label}_{one.opts.model_name}_changelist"), one) for one in admins]

@@ -13,13 +13,14 @@ from django.urls import reverse
 from django.utils import timezone
 from redis import Redis
 
-from jobs import counters, service
+from jobs import audit, counters, service
 from jobs.broker.keys import WRITTEN_BY_HEALTH
 from jobs.engine.worker import attempt
 from jobs.errors import PermanentError
 from jobs.models import CronTask, Job
 from jobs.permissions import GROUPS
 from jobs.service import Submission
+from monitoring.models import AlertHandler
 from ops.verbs import VERBS
 from tests.support.addresses import addresses
 from tests.support.people import JOBS, member
@@ -46,6 +47,9 @@ def a_world() -> dict[str, Any]:
     attempt.record(
         [attempt.ending_of(claimed[0], PermanentError("broken"), 1.0, now=timezone.now())], actor="worker:w", worker="w"
     )
+    for target in (User.objects.create_user("zed"), AlertHandler.objects.create(name="ops", kind="log")):
+        link = reverse(f"admin:{target._meta.app_label}_{target._meta.model_name}_change", args=[target.pk])
+        audit.record(actor="user:ann", verb="changed", target=f"the {target}", link=link)
     return {"job": str(jobs[1].pk), "task": str(CronTask.objects.order_by("pk")[0].pk)}
 
 

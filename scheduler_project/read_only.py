@@ -1,8 +1,8 @@
 """A PostgreSQL that takes no writes is an outage, as for every other store, and not a bug in the statement.
 
 Django reports it as InternalError, which looks like a bug: processes then wait up to a minute before they look again,
-and pages answer 500. After a failover behind one address, a kept connection would also stay with the old server, which
-is a standby by then. So the connection is dropped, and the next one reaches whoever is the master.
+and pages answer 500. After a failover behind one address, kept connections would also stay with the old server, which
+is a standby by then. So the whole pool is dropped, and the next connection reaches whoever is the master.
 """
 
 from types import TracebackType
@@ -29,7 +29,7 @@ def _watch(connection: BaseDatabaseWrapper, **_: Any) -> None:
 class _Errors(DatabaseErrorWrapper):
     """Django's translation of psycopg's errors, with OperationalError where the server takes no writes."""
 
-    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+    def __init__(self, connection: Any) -> None:
         super().__init__(connection)
         self._connection = connection
 
@@ -39,5 +39,7 @@ class _Errors(DatabaseErrorWrapper):
         if getattr(exc_value, "sqlstate", None) == READ_ONLY:
             self._connection.errors_occurred = True
             self._connection.connection.close()  # the pool discards it
+            if pool := self._connection.pool:
+                pool.drain()
             raise OperationalError(f"PostgreSQL takes no writes: {exc_value}") from exc_value
         super().__exit__(exc_type, exc_value, traceback)

@@ -3,11 +3,13 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 
+from monitoring.models import MonitorState
 from tests.support.processes import database_url
 
 pytestmark = [
@@ -16,14 +18,21 @@ pytestmark = [
 ]
 
 
-def use_at_once(threads: int) -> float:
+@pytest.fixture(autouse=True)
+def empty_pool() -> None:
+    postgresql: Any = connection
+    postgresql.close()
+    postgresql.close_pool()
+
+
+def use_at_once(threads: int, statement: str = "SELECT 1") -> float:
     """Each thread takes a connection while all the others hold theirs. Returns how long that took, in seconds."""
     all_hold_one = threading.Barrier(threads, timeout=30)
 
     def use(_: int) -> None:
         try:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
+                cursor.execute(statement)
             all_hold_one.wait()
         finally:
             connections.close_all()
@@ -38,7 +47,6 @@ def use_at_once(threads: int) -> float:
 def test_broken_connections_delay_nobody(idle: int, threads: int) -> None:
     """However many are broken: with five, a request failed after ten seconds although the server was up."""
     use_at_once(idle)
-    connection.close()
     with psycopg.connect(database_url(), autocommit=True) as server:
         server.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -46,3 +54,14 @@ def test_broken_connections_delay_nobody(idle: int, threads: int) -> None:
         )
 
     assert use_at_once(threads) < 5
+
+
+def test_no_second_write_reaches_a_server_that_takes_none() -> None:
+    """After a failover behind one address, all connections that are idle stay with a standby."""
+    use_at_once(5, "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+
+    with pytest.raises(OperationalError, match="takes no writes"):
+        MonitorState.objects.create()
+    connection.close_if_unusable_or_obsolete()
+
+    assert MonitorState.objects.create()

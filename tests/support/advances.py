@@ -6,11 +6,12 @@ from typing import Any
 from redis import Redis
 
 from jobs import service
+from jobs.listener import Listener
 from jobs.models import CampaignClock, Job, WorldAdvance
 from jobs.service import Submission
 from tests.support.advancing import CAMPAIGN
 from tests.support.dialects import let_time_move
-from tests.support.servers import SandboxApi
+from tests.support.servers import SandboxApi, wait_until
 from tests.support.working import work
 
 TYPE = "ADVANCE_WORLD_TIME"
@@ -50,3 +51,11 @@ def start_anew(sandbox: SandboxApi) -> None:
     let_time_move(sandbox)
     for table in (Job, WorldAdvance, CampaignClock):
         table.objects.all().delete()
+
+
+def await_first_reading(listener: Listener) -> None:
+    """Poll until all clocks are known: what moves before is no advance. The first list may fail on a busy machine."""
+    wait_until(
+        lambda: listener.poll() >= 0 and CampaignClock.objects.exists() and not listener.catch_up.is_running,
+        what="the clocks at the start",
+    )

@@ -20,6 +20,7 @@ from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, Job
 from jobs.schedules import clocks
 from sandbox.seed import Size
+from tests.support.advances import await_first_reading
 from tests.support.servers import SandboxApi, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,7 +32,7 @@ def test_unpublished_world_time_is_polled(redis: Redis, api: MainApi, sandbox: S
     sandbox.control("POST", "dialect", {"points": [3, 12]})
     listener = Listener(keys.redis(), api)
     listener.poll()
-    wait_until(lambda: listener.poll() >= 0 and not listener.catch_up.is_running, what="the clocks at the start")
+    await_first_reading(listener)
     Job.objects.all().delete()
     counters.flush()
 
@@ -76,7 +77,7 @@ def test_polls_are_rare_where_messages_tell(
     monkeypatch.setattr("jobs.catch_up.time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr("jobs.listener.WINDOW", 0.0)
     listener = Listener(keys.redis(), api)
-    wait_until(lambda: listener.poll() >= 0 and not listener.catch_up.is_running, what="the clocks at the start")
+    await_first_reading(listener)
 
     def move_meanwhile(*, fresh: bool) -> Any:
         sandbox.control("POST", "advance", {"campaignId": "campaign-1", "minutes": 1})

@@ -20,6 +20,7 @@ from jobs.schedules import predictions
 from jobs.schedules.advances import DatabaseAdvances, react
 from jobs.schedules.clocks import begin_read, remember_all
 from jobs.world.clock import WorldTime
+from tests.support.advances import await_first_reading
 from tests.support.servers import SandboxApi, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -145,7 +146,7 @@ def test_an_advance_in_the_main_api_has_a_record(
     sandbox.control("POST", "dialect", {"points": points})
     listener = Listener(keys.redis(), api)
     listener.poll()
-    wait_until(lambda: listener.poll() >= 0 and not listener.catch_up.is_running, what="the clocks at the start")
+    await_first_reading(listener)
     sandbox.control("POST", "advance", {"campaignId": CAMPAIGN, "to": NEXT.isoformat()})
 
     found = WorldAdvance.objects.filter(campaign_id=CAMPAIGN, to_time=NEXT.isoformat())

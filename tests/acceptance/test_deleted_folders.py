@@ -1,12 +1,12 @@
 """The service with ops/, api/ or monitoring/ deleted."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
 from tests.support import forked
+from tests.support.copies import copy_files
 from tests.support.environment import FOLDER, REDIS_PORT
 from tests.support.servers import ROOT, SandboxApi
 
@@ -55,8 +55,7 @@ def test_every_job_runs_with_the_folder_deleted(
 ) -> None:
     """Migrate, submit, work; only the folder's own pages and URLs are missing."""
     for part in (part for part in PARTS if part != deleted):
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-        copy(ROOT / part, tmp_path / part)
+        copy_files(ROOT / part, tmp_path / part)
     url = f"sqlite:///{FOLDER / f'without-{deleted}.sqlite3'}"
     variables = {"DATABASE_URL": url, "REDIS_URL": f"redis://127.0.0.1:{REDIS_PORT}/3"}
 

@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from jobs.registry import JobType
+from tests.support.copies import copy_files
 from tests.support.servers import ROOT
 
 PAGE = (ROOT / "docs" / "job-types.md").read_text()
@@ -34,7 +35,7 @@ def commands_of(page: str) -> list[str]:
 def test_the_steps_of_the_page_work(tmp_path: Path) -> None:
     """All its files are new, all its commands succeed, and its tests run."""
     copy = tmp_path / "copy"
-    shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
+    copy_files(ROOT, copy, NOT_COPIED)
     (copy / ".venv").symlink_to(sys.prefix)
     files, commands = files_of(PAGE), commands_of(PAGE)
     assert set(files) == {"jobs/types/campaign_census.py", "tests/unit/jobs/types/test_campaign_census.py"}

@@ -27,8 +27,7 @@ CONTAINER = """
 set -e
 mount -t tmpfs tmpfs /mnt
 mkdir /mnt/app /mnt/tmp
-cp -a "$1"/. /mnt/app
-mkdir /mnt/app/var
+mount --bind "$1" /mnt/app
 mount --bind "$2" /mnt/app/var
 mount -t tmpfs tmpfs /mnt/tmp
 while read -r _ at type options _; do
@@ -59,6 +58,7 @@ class Containers:
         self.files.mkdir()
         self.volume.mkdir()
         copy_stage("service", self.files)
+        (self.files / "var").mkdir()
         self.environment = {**os.environ, "TMPDIR": "/mnt/tmp", "HOME": "/mnt/tmp", "PYTHONPATH": "", **environment}
         self._ends = ExitStack()
 

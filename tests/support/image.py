@@ -1,12 +1,12 @@
 """The Dockerfile and the Compose file."""
 
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tests.support.copies import copy_files
 from tests.support.servers import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -23,10 +23,9 @@ def stages() -> dict[str, list[str]]:
 
 
 def copy_stage(name: str, to: Path) -> None:
-    """The files of a stage of the image."""
+    """The files of a stage of the image: none may be changed in place."""
     for source in stages()[name]:
-        copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
-        copy(ROOT / source, to / source)
+        copy_files(ROOT / source, to / source)
 
 
 def variables_of(path: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from jobs.models import Job
 from jobs.states import State
+from tests.support.rows import insert
 
 
 def state_of(job: Job) -> str:
@@ -33,15 +34,5 @@ def make_rows(state: State, number: int, *, over: timedelta = timedelta(0)) -> N
     """Insert jobs in this state, in any number, past the ledger: for counting them. They are due evenly from now on."""
     now = timezone.now()
     lease: dict[str, Any] = {"lease_until": now + timedelta(hours=1)} if state is State.RUNNING else {}
-    rows = [
-        Job(
-            type="EVENT_EXPIRATION",
-            campaign_id="c",
-            state=state,
-            due_at=now + over * n / number,
-            unique_key=uuid4().hex,
-            **lease,
-        )
-        for n in range(number)
-    ]
-    Job.objects.bulk_create(rows, batch_size=1000)
+    same = {"type": "EVENT_EXPIRATION", "campaign_id": "c", "state": state.value, **lease}
+    insert(Job, ({**same, "due_at": now + over * n / number, "unique_key": uuid4().hex} for n in range(number)))

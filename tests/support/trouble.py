@@ -24,6 +24,7 @@ from jobs.broker import keys
 from jobs.models import AuditEntry, FailureGroup, FailureHour, Job, OutcomeMinute
 from jobs.processes.heartbeat import ProcessStatus
 from monitoring.models import Alert, Kind, Severity
+from tests.support.rows import insert
 
 JOBS: Final = 300_000
 DEAD: Final = 6_271
@@ -62,13 +63,15 @@ def _fail_main_api(url: str) -> None:
 
 def _fill(total: int) -> None:
     rows = _rows(total, timezone.now())
-    while batch := [Job(**row) for row in islice(rows, _BATCH)]:
-        Job.objects.bulk_create(batch)
-        AuditEntry.objects.bulk_create(
-            AuditEntry(job=job, at=job.moved_at, was="RUNNING", now=job.state, attempt=1, actor="worker:w-1",
-                       reason=job.error, error=job.error)
-            for job in batch if job.state != "SUCCEEDED"
-        )  # fmt: skip
+    while batch := list(islice(rows, _BATCH)):
+        insert(Job, batch)
+        insert(AuditEntry, (_entry(row) for row in batch if row["state"] != "SUCCEEDED"))
+
+
+def _entry(job: dict[str, Any]) -> dict[str, Any]:
+    error = {"reason": job["error"], "error": job["error"]}
+    return {"job_id": job["id"], "at": job["moved_at"], "was": "RUNNING", "now": job["state"], "attempt": 1,
+            "actor": "worker:w-1", **error}  # fmt: skip
 
 
 def _rows(total: int, now: datetime) -> Iterator[dict[str, Any]]:

@@ -18,6 +18,7 @@ from ops.reads.audit_trail import Cursor, TrailFilters
 from tests.support.actions import TRAIL, confirm, effects
 from tests.support.people import JOBS, some
 from tests.support.queries import count_queries
+from tests.support.rows import insert
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LATER = "2031-01-02T03:04:05"
@@ -91,28 +92,21 @@ def test_reasons_that_nobody_typed_are_not_shown(
 def big_history(count: int, singles: int) -> JobAction:
     """One action on many jobs, and as many moves by the service and by people around it."""
     now = timezone.now()
-    jobs = [
-        Job(
-            pk=new_job_id(),
-            type="EVENT_EXPIRATION",
-            unique_key=f"k-{n}",
-            state=State.SUCCEEDED,
-            due_at=now,
-            moved_at=now,
-            source="test",
-        )
-        for n in range(count)
-    ]
-    Job.objects.bulk_create(jobs, batch_size=500)
+    jobs = [new_job_id() for _ in range(count)]
+    same = {
+        "type": "EVENT_EXPIRATION",
+        "state": State.SUCCEEDED.value,
+        "due_at": now,
+        "moved_at": now,
+        "source": "test",
+    }
+    insert(Job, ({**same, "id": job, "unique_key": f"k-{n}"} for n, job in enumerate(jobs)))
     action = JobAction.objects.create(verb="retry", actor="user:ann", jobs=count)
-    rows: list[tuple[UUID, str, int | None]] = [(job.pk, "user:ann", action.pk) for job in jobs]
-    rows += [(jobs[n % count].pk, "worker:w", None) for n in range(singles)]
-    rows.insert(0, (jobs[0].pk, "user:bob", None))
-    entries = [
-        AuditEntry(job_id=pk, at=now, was=State.DEAD, now=State.QUEUED, attempt=1, actor=who, action_id=action_id)
-        for pk, who, action_id in rows
-    ]
-    AuditEntry.objects.bulk_create(entries, batch_size=1000)
+    rows: list[tuple[UUID, str, int | None]] = [(job, "user:ann", action.pk) for job in jobs]
+    rows += [(jobs[n % count], "worker:w", None) for n in range(singles)]
+    rows.insert(0, (jobs[0], "user:bob", None))
+    moved = {"at": now, "was": State.DEAD.value, "now": State.QUEUED.value, "attempt": 1}
+    insert(AuditEntry, ({**moved, "job_id": job, "actor": who, "action_id": by} for job, who, by in rows))
     return action
 
 

@@ -16,9 +16,11 @@ from jobs.models import AuditEntry, Job
 from jobs.models.indexes import Inlined
 from jobs.states import WAITING, State
 from ops.reads.job import find_near
+from tests.support.rows import generate
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
+ID = "('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid"  #: of the n-th row
 
 BY_ID = [
     SQLite.CLAIMABLE,
@@ -111,9 +113,8 @@ def test_the_purge_reads_the_oldest_by_their_ends() -> None:
 def test_postgresql_moves_search_by_id(sql: str, analyzed: bool) -> None:
     """Neither the index on state nor the table is scanned, with or without fresh statistics."""
     as_if_new()
-    Job.objects.bulk_create(
-        Job(type="X", unique_key=str(n), state=State.QUEUED, due_at=NOW, source="test") for n in range(5000)
-    )
+    same = {"type": "X", "state": "QUEUED", "due_at": NOW, "source": "test"}
+    generate(Job, 5000, same, {"id": ID, "unique_key": "n"})
     with connection.cursor() as cursor:
         if analyzed:
             cursor.execute("ANALYZE jobs_job")
@@ -135,11 +136,15 @@ def test_postgresql_rounds_use_the_index_of_their_state(analyzed: bool) -> None:
     """As on SQLite, with or without fresh statistics."""
     as_if_new()
     for number, state in enumerate(s for s in State if s is not State.RUNNING):
-        Job.objects.bulk_create(
-            Job(type="X", unique_key=f"{number} {n}", state=state, due_at=at, moved_at=at, source="test")
-            for n in range(3000)
-            if (at := NOW + timedelta(seconds=n - 1500))
-        )
+        same = {"type": "X", "state": state.value, "source": "test"}
+        at = f"timestamptz '{NOW.isoformat()}' + (n - 1500) * interval '1 second'"
+        each = {
+            "id": ID.replace("-0000-", f"-{number:04}-"),
+            "unique_key": f"'{number} ' || n",
+            "due_at": at,
+            "moved_at": at,
+        }
+        generate(Job, 3000, same, each)
     if analyzed:
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE jobs_job")
@@ -156,10 +161,8 @@ def test_postgresql_finds_relatives_by_the_campaign_s_index(monkeypatch: pytest.
     """A job's page costs the same however many jobs there are."""
     as_if_new()
     monkeypatch.setattr("ops.reads.job.NEAR", 50)
-    Job.objects.bulk_create(
-        Job(type="X", campaign_id=f"c-{n % 100}", unique_key=str(n), state=State.QUEUED, due_at=NOW, source="test")
-        for n in range(20_000)
-    )
+    same = {"type": "X", "state": "QUEUED", "due_at": NOW, "source": "test"}
+    generate(Job, 20_000, same, {"id": ID, "unique_key": "n", "campaign_id": "'c-' || n %% 100"})
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE jobs_job")
 

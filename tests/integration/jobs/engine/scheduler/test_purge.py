@@ -24,10 +24,11 @@ from jobs.engine.scheduler.purge import LONGEST_STOP_S, Purge, purge
 from jobs.engine.scheduler.retention import Retention
 from jobs.engine.scheduler.scheduler import Scheduler
 from jobs.ledger import PURGED_AT_ONCE, EndedAt, statements
-from jobs.models import AuditEntry, Job, WorldAdvance
+from jobs.models import AuditEntry, Job, WorldAdvance, new_job_id
 from jobs.processes.lease import Lease
 from jobs.processes.watchdog import MARGIN_S
 from jobs.states import ENDED, State
+from tests.support.rows import insert
 from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,24 +37,26 @@ BEFORE = NOW - timedelta(days=30)
 DELETED = [state.value for state in ENDED if state is not State.DEAD]
 
 
-def make_jobs(ends: list[tuple[State, datetime | None]]) -> list[Job]:
+def make_jobs(ends: list[tuple[State, datetime | None]]) -> None:
     """Jobs in these states with these ends, and two audit entries each."""
-    lease = NOW + timedelta(days=1)
-    jobs = Job.objects.bulk_create(
-        Job(type="X", unique_key=f"{n} {at}", state=state, finished_at=at, due_at=NOW, source="test", lease_until=lease)
-        for n, (state, at) in enumerate(ends)
-    )
-    AuditEntry.objects.bulk_create(
-        AuditEntry(job=job, now=now, attempt=0, actor="test") for job in jobs for now in (State.QUEUED, job.state)
-    )
-    return jobs
+    same = {"type": "X", "due_at": NOW, "source": "test", "lease_until": NOW + timedelta(days=1)}
+    jobs = [(new_job_id(), n, *end) for n, end in enumerate(ends)]
+    insert(Job, (
+        {**same, "id": job, "unique_key": f"{n} {at}", "state": state.value, "finished_at": at}
+        for job, n, state, at in jobs
+    ))  # fmt: skip
+    insert(AuditEntry, (
+        {"job_id": job, "now": now.value, "attempt": 0, "actor": "test"}
+        for job, _, state, _ in jobs for now in (State.QUEUED, state)
+    ))  # fmt: skip
 
 
 @pytest.fixture
 def old_jobs() -> list[Job]:
     """More than one transaction deletes, most of them with the same end."""
     ends = [BEFORE - timedelta(days=1)] * PURGED_AT_ONCE + [BEFORE - timedelta(seconds=n) for n in range(1, 151)]
-    return make_jobs([(State.SUCCEEDED, at) for at in ends])
+    make_jobs([(State.SUCCEEDED, at) for at in ends])
+    return list(Job.objects.order_by("pk"))
 
 
 moments = st.one_of(
@@ -220,7 +223,8 @@ def test_an_error_that_lasts_elsewhere_stops_no_deletion(
 
 def test_dead_letters_are_walked_once_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
     """They stay, but need no thread each time; then what need not stay any more goes, too."""
-    (dead,) = make_jobs([(State.DEAD, BEFORE - timedelta(days=1))])
+    make_jobs([(State.DEAD, BEFORE - timedelta(days=1))])
+    dead = Job.objects.get()
     purging, runs = Purge(), list[int]()
     monkeypatch.setattr(
         "jobs.engine.scheduler.purge.purge", lambda *args, **kwargs: runs.append(purge(*args, **kwargs))

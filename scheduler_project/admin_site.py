@@ -1,15 +1,21 @@
 """The site of all admin pages."""
 
 import time
-from functools import partial
+from functools import partial, wraps
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext
 from unfold.sites import UnfoldAdminSite
 
 from scheduler_project.languages import PerLanguage
@@ -23,6 +29,22 @@ class AdminSite(UnfoldAdminSite):
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)
         self._frame: PerLanguage[dict[str, Any]] = PerLanguage()
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """Django's; who presses a button after the session has ended is told so, and comes back to the button's page.
+
+        The address that the button posts to has no page: after the login, it would refuse a permission.
+        """
+        inner = super().admin_view(view, cacheable)
+
+        @wraps(inner)
+        def serve(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if request.method != "POST" or self.has_permission(request) or request.path == reverse("admin:logout"):
+                return inner(request, *args, **kwargs)
+            messages.warning(request, gettext("Nothing was done: your session had ended. Log in and do it again."))
+            return redirect_to_login(_find_page_before(request), reverse("admin:login"))
+
+        return serve
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
         """Django's list of all models, made once something reads it: every page gets it, and the menu is our own."""
@@ -59,6 +81,14 @@ class AdminSite(UnfoldAdminSite):
 
         menu = import_string(settings.MENU)(request) if own["has_permission"] else []
         return {**own, **self._frame.get(make_frame), _MENU: menu}
+
+
+def _find_page_before(request: HttpRequest) -> str:
+    """The address that the browser came from, if it is of this site."""
+    before = request.headers.get("Referer", "")
+    if not url_has_allowed_host_and_scheme(before, {request.get_host()}, require_https=request.is_secure()):
+        return reverse("admin:index")
+    return urlsplit(before)._replace(scheme="", netloc="").geturl()
 
 
 #: In Django's context too, where unfold's settings replace them.

@@ -1,6 +1,7 @@
 """Failed logins: throttled by address, logged, unlocked by an administrator."""
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 from axes.models import AccessAttempt
@@ -10,7 +11,7 @@ from django.test import Client, override_settings
 from redis import Redis
 from structlog.testing import capture_logs
 
-from jobs.models import OperatorAction
+from jobs.models import Job, OperatorAction
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LOGIN = "/admin/login/"
@@ -81,6 +82,27 @@ def test_an_administrator_unlocks_an_address(ann: User, client: Client, redis: R
     assert "203.0.113.9" in shown
     assert attempt(PASSWORD) == 302
     assert OperatorAction.objects.filter(verb="deleted", actor="user:ann").count() == len(ids)
+
+
+def test_a_button_after_the_session_ended_leads_back_to_its_page(ann: User, client: Client, redis: Redis) -> None:
+    """Nothing was done, and the login says so. The button's own address has no page: it refused a permission."""
+    page = "/admin/jobs/crontask/1/change/?_changelist_filters=q%3Dx"
+    pages_before = {
+        f"http://testserver{page}": page,
+        "http://elsewhere.example/admin/jobs/crontask/": "/admin/",
+        "http://testserver@elsewhere.example/": "/admin/",
+        "": "/admin/",
+    }
+    for button in ("jobs/pause/undo/resume/1/", "queues/queues/0/empty/", "jobs/crontask/1/run-now/"):
+        for before, back in pages_before.items():
+            refused = client.post(f"/admin/{button}", {"reason": "x"}, HTTP_REFERER=before)
+            assert refused["Location"] == f"{LOGIN}?{urlencode({'next': back}, safe='/')}", (button, before)
+    login = client.get(LOGIN, {"next": page}).content.decode()
+    entered = client.post(LOGIN, {"username": "ann", "password": PASSWORD, "next": page})
+
+    assert "Nothing was done: your session had ended." in login
+    assert entered["Location"] == page
+    assert not Job.objects.exists()
 
 
 def test_odd_logins_do_not_fail_the_page(ann: User, redis: Redis) -> None:

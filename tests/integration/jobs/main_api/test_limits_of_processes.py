@@ -80,7 +80,7 @@ def test_a_worker_that_is_told_to_stop_hands_back_what_waits(start: Start, redis
     began = time.monotonic()
 
     assert worker.stop() == 0
-    assert time.monotonic() - began < 9  # what was in flight has ended; no wait has
+    assert time.monotonic() - began < 20  # what was in flight has ended; no wait has
     assert traffic.read(redis).waits == 0
     waited = Job.objects.filter(state=State.RETRYING)
     assert waited.count() >= 2

@@ -40,7 +40,7 @@ def is_fault(address: str, status: int) -> bool:
 
 
 def test_no_odd_url_is_a_fault(client: Client, sandbox: SandboxApi) -> None:
-    """Each URL with two odd keys and two odd parameters, in turn."""
+    """Each URL with two odd keys, and with two odd parameters at once, in turn."""
     client.force_login(User.objects.create_superuser("ann", "", "x"))
     client.raise_request_exception = False
     make_dead_letters(error="X: no")
@@ -51,7 +51,9 @@ def test_no_odd_url_is_a_fault(client: Client, sandbox: SandboxApi) -> None:
         odd = [ODD[(turn + step) % len(ODD)] for step in (0, 7)]
         turn += 1
         addresses = [route.replace("{}", text) for text in odd] if "{}" in route else []
-        addresses += [f"{route.replace('{}', '1')}?{ANYWHERE[turn % len(ANYWHERE)]}={text}" for text in odd]
+        names = [ANYWHERE[(turn + step) % len(ANYWHERE)] for step in (0, 5)]
+        query = "&".join(f"{name}={text}" for name, text in zip(names, odd, strict=True))
+        addresses.append(f"{route.replace('{}', '1')}?{query}")
         faults += [address[:200] for address in addresses if is_fault(address, client.get(address, **api).status_code)]
 
     assert turn > 100

@@ -140,48 +140,50 @@ def test_a_secret_in_an_error_is_masked(
 # -- ids of any letters
 
 
-@pytest.mark.parametrize(
-    "one", [pytest.param(one, id=f"{kind}{n}") for kind, ids in IDS.items() for n, one in enumerate(ids)]
-)
-def test_a_campaign_with_any_id_works_everywhere(operator: Client, redis: Redis, api: MainApi, one: str) -> None:
-    """Submitted, paused, blocked, resumed, claimed, listed, shown, cancelled."""
-    CampaignClock.objects.create(campaign_id=one, name="")
-    ScheduleRow.objects.create(
-        campaign_id=one, entity_type="Settlement", entity_id=one, event_type="POPULATION_GROWTH", clock="wall",
-        anchor="2026-01-01T00:00:00.000000Z", interval=timedelta(hours=1), next_due="2999-01-01T00:00:00.000000Z",
-        fire_at="2999-01-01T00:00:00.000000Z", job_type="SETTLEMENT_GROWTH",
-    )  # fmt: skip
-    growth = {"settlementId": one, "growthType": "POPULATION_GROWTH"}
-    job = submit(Submission(type="SETTLEMENT_GROWTH", campaign_id=one, payload=growth), actor="test")[0]
-    more = submit_jobs(40, campaign_id=one)
+@pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
+def test_campaigns_with_any_ids_work_everywhere(operator: Client, redis: Redis, api: MainApi, ids: list[str]) -> None:
+    """Each is submitted, paused, blocked, resumed, claimed, listed, shown, cancelled."""
+    made = {one: submit_forty_one(one) for one in ids}
     other = submit_one("other")
-    assert job.subject == f"{one}:POPULATION_GROWTH"
-
-    page = reverse("admin:jobs_campaignclock_change", args=[quote(one)])
-    pause, resume = (reverse(f"admin:jobs_campaignclock_{v}", args=[quote(one)]) for v in ("pause", "resume"))
-    assert operator.post(pause, {"reason": "r"}).status_code == 302
-    assert Pause.objects.get().name == one
+    for one in ids:
+        pause = reverse("admin:jobs_campaignclock_pause", args=[quote(one)])
+        assert operator.post(pause, {"reason": "r"}).status_code == 302
+    assert sorted(Pause.objects.values_list("name", flat=True)) == sorted(ids)
     worker = claiming_worker(redis)
     assert take(worker) == [str(other.pk)]
-    assert operator.get(page).status_code == 200
-    assert operator.get(reverse("admin:jobs_pause_changelist")).status_code == 200
-    assert operator.post(resume, {"reason": "r"}).status_code == 302
-    assert pauses.active() == []
-    found = operator.get(f"/admin/jobs/job/?campaign_id__exact={percent(one, safe='')}").content.decode()
-    assert "41 jobs" in found or "of 41" in found or str(more[-1].pk) in found
-    for address in (f"/admin/jobs/job/{job.pk}/change/", "/admin/jobs/campaignclock/", "/admin/jobs/schedulerow/",
-                    "/admin/", f"/admin/jobs/job/?q={percent(one)}", "/admin/jobs/auditentry/",
-                    "/metrics/prometheus"):  # fmt: skip
+    for address in ("/admin/jobs/pause/", "/admin/jobs/campaignclock/", "/admin/jobs/schedulerow/", "/admin/",
+                    "/admin/jobs/auditentry/", "/metrics/prometheus"):  # fmt: skip
         assert operator.get(address).status_code == 200, address
-    act = OperatorAction.objects.filter(verb="paused").get()
-    assert one.strip() in act.target
-    assert operator.get(act.link).status_code == 200
-    answer = operator.post(
-        "/admin/jobs/job/", {"action": "cancel", "_selected_action": [str(j.pk) for j in more], "confirmed": "1"}
-    )
-    assert answer.status_code == 302
-    states = Job.objects.filter(pk__in=[j.pk for j in more]).values_list("state", flat=True)
-    assert list(states) == ["CANCELLED"] * len(more)
+    acts = OperatorAction.objects.filter(verb="paused").order_by("pk")
+    for act, (one, jobs) in zip(acts, made.items(), strict=True):
+        for address in (reverse("admin:jobs_campaignclock_change", args=[quote(one)]), act.link,
+                        f"/admin/jobs/job/{jobs[0].pk}/change/", f"/admin/jobs/job/?q={percent(one)}"):  # fmt: skip
+            assert operator.get(address).status_code == 200, address
+        assert one.strip() in act.target
+        found = operator.get(f"/admin/jobs/job/?campaign_id__exact={percent(one, safe='')}").content.decode()
+        assert "41 jobs" in found or "of 41" in found or str(jobs[-1].pk) in found
+        resume = reverse("admin:jobs_campaignclock_resume", args=[quote(one)])
+        assert operator.post(resume, {"reason": "r"}).status_code == 302
+        more = [str(job.pk) for job in jobs[1:]]
+        sent = {"action": "cancel", "_selected_action": more, "confirmed": "1"}
+        assert operator.post("/admin/jobs/job/", sent).status_code == 302
+        states = Job.objects.filter(pk__in=more).values_list("state", flat=True)
+        assert list(states) == ["CANCELLED"] * len(more)
+    assert pauses.active() == []
+
+
+def submit_forty_one(campaign: str) -> list[Job]:
+    """Jobs of a campaign that has a schedule; the first is for a settlement with its ID."""
+    CampaignClock.objects.create(campaign_id=campaign, name="")
+    ScheduleRow.objects.create(
+        campaign_id=campaign, entity_type="Settlement", entity_id=campaign, event_type="POPULATION_GROWTH",
+        clock="wall", anchor="2026-01-01T00:00:00.000000Z", interval=timedelta(hours=1),
+        next_due="2999-01-01T00:00:00.000000Z", fire_at="2999-01-01T00:00:00.000000Z", job_type="SETTLEMENT_GROWTH",
+    )  # fmt: skip
+    growth = {"settlementId": campaign, "growthType": "POPULATION_GROWTH"}
+    job = submit(Submission(type="SETTLEMENT_GROWTH", campaign_id=campaign, payload=growth), actor="test")[0]
+    assert job.subject == f"{campaign}:POPULATION_GROWTH"
+    return [job, *submit_jobs(40, campaign_id=campaign)]
 
 
 def test_long_ids_never_share_a_subject(redis: Redis) -> None:

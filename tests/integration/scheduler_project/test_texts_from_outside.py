@@ -148,14 +148,24 @@ def things(operator: Client, redis: Redis) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
-def test_odd_reasons_in_forms_are_stored_or_rejected(operator: Client, things: dict[str, Any], text: str) -> None:
+def test_odd_reasons_in_forms_are_stored_or_rejected(operator: Client, things: dict[str, Any]) -> None:
     """In every form with a reason."""
+    for text in ODD:
+        job = send_in_forms(operator, things, text)
+        for page in ("auditentry/?scope=all", f"job/{job.pk}/change/"):
+            assert operator.get(f"/admin/jobs/{page}").status_code == 200, (page, text[:9])
+    for page in ("pause/", "crontask/", "campaignclock/"):
+        assert operator.get(f"/admin/jobs/{page}").status_code == 200, page
+
+
+def send_in_forms(operator: Client, things: dict[str, Any], text: str) -> Job:
+    """Send a text as each field of each form; returns the job on which one acted."""
     campaign, cron = things["campaign"], things["cron"]
     job = submit_one(subject=str(timezone.now().timestamp()))
     chosen = {"_selected_action": str(job.pk), "confirmed": "1", "reason": text}
     posts: list[tuple[str, dict[str, Any]]] = [
-        *((f"/admin/jobs/job/?{q}", {**chosen, "action": verb}) for verb in ("cancel", "retry") for q in ("", "q=%00")),
+        ("/admin/jobs/job/", {**chosen, "action": "cancel"}),
+        ("/admin/jobs/job/?q=%00", {**chosen, "action": "retry"}),
         *((reverse(f"admin:jobs_campaignclock_{verb}", args=[quote(campaign.pk)]), {"reason": text})
           for verb in ("pause", "resume", "recalculate")),
         *((reverse(f"admin:jobs_crontask_{verb}", args=[cron.pk]), {"reason": text})
@@ -183,6 +193,5 @@ def test_odd_reasons_in_forms_are_stored_or_rejected(operator: Client, things: d
         body = "&".join(f"{k}={percent(v.replace(text, chr(1)).encode()).replace('%01', percent(sent))}"
                         for k, v in fields.items())  # fmt: skip
         answer = operator.post(address, body, content_type="application/x-www-form-urlencoded")
-        assert answer.status_code in (200, 302, 400), address
-    for page in ("auditentry/?scope=all", "pause/", "crontask/", "campaignclock/", f"job/{job.pk}/change/"):
-        assert operator.get(f"/admin/jobs/{page}").status_code == 200
+        assert answer.status_code in (200, 302, 400), (address, text[:9])
+    return job

@@ -58,16 +58,16 @@ class Silent(Exception):
 @pytest.mark.parametrize(
     "message",
     [
-        "x" * 5_000_000,
-        "word " * 1_000_000,
-        "a://" * 1_000_000,
-        "1." * 1_000_000,
-        "\0" * 5_000_000,
-        "\ud83c" * 1_000_000,
-        'File "' * 800_000,
-        "bearer " * 700_000,
-        "; " * 2_000_000,
-        "\n" * 3_000_000,
+        "x" * 1_000_000,
+        "word " * 200_000,
+        "a://" * 200_000,
+        "1." * 200_000,
+        "\0" * 1_000_000,
+        "\ud83c" * 200_000,
+        'File "' * 160_000,
+        "bearer " * 140_000,
+        "; " * 400_000,
+        "\n" * 600_000,
     ],
 )
 def test_a_dead_letter_is_small_whatever_its_error(message: str) -> None:

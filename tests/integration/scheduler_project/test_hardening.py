@@ -1,10 +1,7 @@
 """The web process in a production environment."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -12,8 +9,8 @@ from django.test import Client, RequestFactory, override_settings
 from redis import Redis
 
 from scheduler_project.request_origin import client_address
+from tests.support import forked
 from tests.support.environment import PRODUCTION
-from tests.support.servers import ROOT
 
 #: In one process, because its start takes longer than all that it does.
 STEPS = """
@@ -49,10 +46,8 @@ print(json.dumps({"answers": answers, "session": settings.SESSION_COOKIE_SECURE,
 @pytest.fixture(scope="module")
 def production() -> tuple[str, dict[str, Any]]:
     """What the deployment checks say, and what the web process answers."""
-    environment = {**os.environ, **PRODUCTION, "DJANGO_SETTINGS_MODULE": "scheduler_project.settings"}
-    environment |= {"URL_PREFIX": "/ops", "METRICS_TOKEN": "let-me-see"}
-    command = [sys.executable, "-W", "ignore", "-c", STEPS]
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    variables = {**PRODUCTION, "URL_PREFIX": "/ops", "METRICS_TOKEN": "let-me-see"}
+    ended = forked.run("-c", STEPS, variables=variables)
     assert ended.returncode == 0, ended.stderr + ended.stdout
     checked, answers = ended.stdout.strip().splitlines()[0], ended.stdout.strip().splitlines()[-1]
     return checked, json.loads(answers)

@@ -107,6 +107,9 @@ class Untranslated:
 
     def _end(self, tag: str) -> None:
         """A text that was cut has lost its closing bracket: it ends with its element."""
+        if self._open and self._open[-1][0] == tag:
+            self._depth = self._open.pop()[1]
+            return
         if tag in EMPTY or all(name != tag for name, *_ in self._open):
             return
         while self._open:

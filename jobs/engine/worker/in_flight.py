@@ -20,9 +20,7 @@ MOST_FAST: Final = 64
 BEGIN_WITHIN_S: Final = 1.0  #: of a group's first job; the rest is handed back: the type has become slow
 WAIT_FOR_THREAD_S: Final = 1.0  #: then a group is handed back
 SHORT_MS: Final = 250.0  #: a type whose handler takes less on average is short: its jobs may be claimed ahead
-AHEAD_MS: Final = (
-    40.0  #: as many are claimed ahead as all threads finish in this time, so a more urgent job waits for it
-)
+AHEAD_MS: Final = 80.0  #: as many are claimed ahead as all threads finish in this time
 MOST_AHEAD: Final = 4  #: groups per thread
 _NEWEST_WEIGHT: Final = 0.1  # in the moving average
 

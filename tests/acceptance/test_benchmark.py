@@ -4,14 +4,13 @@ import json
 import subprocess
 import sys
 
+from tests.support import forked
 from tests.support.servers import ROOT
 
 
 def run(*words: str) -> str:
     """`manage.py`, to its end; what it printed."""
-    done = subprocess.run(
-        [sys.executable, "manage.py", *words], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
-    )
+    done = forked.run("manage.py", *words, variables={})
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -38,7 +37,8 @@ def test_the_load_test_drains_what_it_submits() -> None:
 def test_a_process_loads_only_what_it_needs() -> None:
     """Only the benchmark's own worker has the no-op type, and no process on SQLite loads psycopg."""
     code = "import sys; from jobs.registry import all_types; print(*all_types(), *sys.modules)"
-    printed = run("shell", "-v", "0", "-c", code)
+    command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", code]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=True).stdout
 
     assert "EVENT_EXPIRATION" in printed
     assert "BENCHMARK" not in printed

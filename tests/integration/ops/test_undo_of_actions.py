@@ -172,13 +172,20 @@ def undo_latest(client: Client) -> str:
 
 @pytest.mark.parametrize("verb", CAN)
 def test_the_former_state_is_put_back(verb: str, admin_client: Client, redis: Redis) -> None:
-    """The trail offers it, and again for the Undo where that can be undone."""
+    """The trail offers it, and again for the Undo where that can be undone.
+
+    A second press changes nothing, so it is not recorded, and does not take the Undo away.
+    """
     row = CAN[verb]
     row.before()
     was = row.state()
     row.act()
     left = row.state()
     action = OperatorAction.objects.latest("pk")
+    if verb != "cron edit":  # the form records no change where there is none
+        with suppress(StateConflict):
+            row.act()
+    assert (row.state(), OperatorAction.objects.latest("pk")) == (left, action)
 
     page = undo_latest(admin_client)
 
@@ -188,23 +195,6 @@ def test_the_former_state_is_put_back(verb: str, admin_client: Client, redis: Re
     assert OperatorAction.objects.latest("pk").actor == "user:admin"
     again = admin_client.post(f"{TRAIL}operator/{action.pk}/undo/", {"back": TRAIL}, follow=True).content.decode()
     assert "Nothing was undone: it has been changed since." in again
-    assert row.state() == was
-
-
-@pytest.mark.parametrize("verb", sorted(CAN.keys() - {"cron edit"}))
-def test_a_second_press_does_not_take_the_undo_away(verb: str, admin_client: Client, redis: Redis) -> None:
-    """It changes nothing, so it is not recorded, and the page says so."""
-    row = CAN[verb]
-    row.before()
-    was = row.state()
-    row.act()
-    left, latest = row.state(), OperatorAction.objects.latest("pk")
-
-    with suppress(StateConflict):
-        row.act()
-
-    assert (row.state(), OperatorAction.objects.latest("pk")) == (left, latest)
-    undo_latest(admin_client)
     assert row.state() == was
 
 

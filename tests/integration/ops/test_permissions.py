@@ -91,8 +91,9 @@ def test_visitors_are_sent_to_the_login(client: Client, redis: Redis) -> None:
 
 
 def shape_of(address: str, *, values: bool) -> str:
-    """What addresses of one kind of page have in common; without `values`, those of all types and values of filters."""
-    kind = re.split("&|_changelist_filters=", address)[0] if values else re.sub("=[^&]*|(?<=/)[A-Z_]{4,}", "", address)
+    """What addresses of one kind of page have in common, with the first filter; without `values`, all of its values."""
+    kind = re.split("&|_changelist_filters=", address)[0]
+    kind = kind if values else re.sub("=.*|(?<=/)[A-Z_]{4,}", "", kind)
     return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[-.0-9]+", "#", kind)
 
 

@@ -7,16 +7,16 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from os import environ
 from signal import SIGCONT, SIGKILL, SIGTERM
 from typing import Any, Final
 
 from sandbox.ports import free_port
 from tests.chaos.clock import Clock
 from tests.chaos.stores import Database, Postgres, RedisPair, SQLite
+from tests.support import forked
 from tests.support.environment import FOLDER, TOKEN
 from tests.support.poison import Mark
-from tests.support.servers import ROOT, Running, SandboxApi, wait_until
+from tests.support.servers import Running, SandboxApi, wait_until
 
 SECRET: Final = "secret-of-tests"
 LEASE_S: Final = 6
@@ -103,8 +103,8 @@ class World:
 
     def start(self) -> None:
         """Migrate, start all processes and wait until the web process is ready."""
-        migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        subprocess.run(migrate, cwd=ROOT, env={**environ, **self._environment}, check=True)
+        migrated = forked.run("manage.py", "migrate", "--verbosity", "0", variables=self._environment)
+        assert migrated.returncode == 0, migrated.stderr
         self.database.execute("UPDATE jobs_crontask SET time_zone = 'Europe/Berlin'")
         for name in self._commands:
             self._begin(name)

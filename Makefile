@@ -48,7 +48,7 @@ screenshots: $(STAMP) chromium ## draw every page of the admin into docs/screens
 
 # Many tests wait for processes: more at once than two cores have room for, beside PostgreSQL's. Each pytest process takes
 # 5 s of CPU to begin. tests/support/scheduling.py says which tests stay together.
-AT_ONCE := -n 6
+AT_ONCE := -n 7
 
 # What meets the database in its own way (SQL, locks, cursors, texts, outages), and the story as a whole. The rest says
 # the same on any: forms, what answers of the main API mean, and tests about a size rather than a database.

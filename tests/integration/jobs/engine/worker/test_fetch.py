@@ -1,5 +1,6 @@
 """Fetching from a real Redis before the claim."""
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,7 +41,7 @@ def fetch(redis: Redis) -> Fetch:
     job = Claimed("1", FAST, "c", "", {}, 5, 1, 0, datetime.now(UTC), "", "", 1, None, "", 1, datetime.now(UTC))
     flight.add([job])
     flight.finish(attempt.ending_of(job, None, TAKES_MS, now=timezone.now()))
-    flight.add([job])
+    flight.add([job]).began = math.inf  # it has taken no time yet, however long the test takes
     pauses.publish(redis)
     return Fetch(RQMirror("w", list(settings.RQ_QUEUES), keys.own_redis()), flight, 2, lambda _: None)
 

@@ -104,8 +104,9 @@ class Dialect:
             raise Unauthorized
         if self.has(17) and (found := complexity(document)) > MOST_COMPLEX:
             code = {"code": "BAD_USER_INPUT"}
-            return GraphQLError(f"Query is too complex: {found}. Maximum allowed complexity: {MOST_COMPLEX}",
-                                extensions=code)  # fmt: skip
+            return GraphQLError(
+                f"Query is too complex: {found}. Maximum allowed complexity: {MOST_COMPLEX}", extensions=code
+            )
         return None
 
     def before(self, world: World, name: str, args: dict[str, Any], *, mutation: bool) -> None:
@@ -195,8 +196,13 @@ class Dialect:
             return None
         kind, entity_id = body["entityType"].lower(), body["entityId"]
         table: dict[str, Record] = getattr(world, f"{kind}s", {})
-        told = {"entityId": entity_id, "entityType": kind, "version": table.get(entity_id, {}).get("version", 1),
-                "modifiedBy": by, "modifiedAt": datetime.now(UTC).isoformat()}  # fmt: skip
+        told = {
+            "entityId": entity_id,
+            "entityType": kind,
+            "version": table.get(entity_id, {}).get("version", 1),
+            "modifiedBy": by,
+            "modifiedAt": datetime.now(UTC).isoformat(),
+        }
         return f"entity.modified.{entity_id}", {"entityModified": told}
 
 

@@ -29,8 +29,14 @@ class PostgreSQL:
         self._data = Path(tempfile.mkdtemp(prefix="scheduler-postgresql-"))
         owner = _as_owner(self._data)
         self._control = [
-            *owner, str(folder / "pg_ctl"), "-D", str(self._data / "db"), "-w", "-l", str(self._data / "log")
-        ]  # fmt: skip
+            *owner,
+            str(folder / "pg_ctl"),
+            "-D",
+            str(self._data / "db"),
+            "-w",
+            "-l",
+            str(self._data / "log"),
+        ]
         self._options = f"-p {port} -k {self._data} -c listen_addresses=127.0.0.1"
         self._options += "".join(f" -c {setting}" for setting in settings)
         initdb = [*owner, str(folder / "initdb"), "-D", str(self._data / "db"), "-U", "tests", "-A", "trust", "-N"]

@@ -64,9 +64,20 @@ def start_redis(port: int, folder: Path) -> subprocess.Popen[bytes]:
     """Start a Redis with its append-only file in `folder`, and wait until it answers."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [
-        redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder),
-        "--appendonly", "yes", "--save", "", "--logfile", str(folder / "redis.log"),
-    ]  # fmt: skip
+        redis_server(),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        str(folder),
+        "--appendonly",
+        "yes",
+        "--save",
+        "",
+        "--logfile",
+        str(folder / "redis.log"),
+    ]
     process = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - our own arguments
     try:
         _await_redis(process, port, folder)
@@ -192,10 +203,25 @@ def commands(
     """Return the commands by process name; with `reload` all but the sandbox restart when the code changes."""
     manage = [sys.executable, "manage.py"]
     reloaded = [sys.executable, "-m", "sandbox.reload", "."] if reload else []
-    gunicorn = [sys.executable, "-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{ports.web}",
-                "--log-level", "warning"]  # fmt: skip
-    master = ["--game-master", f"{game_master_s:g}", "--scheduler-url", f"http://127.0.0.1:{ports.web}",
-              f"--scheduler-token={token}", "--dialect", dialect]  # fmt: skip
+    gunicorn = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "scheduler_project.wsgi",
+        "--bind",
+        f"127.0.0.1:{ports.web}",
+        "--log-level",
+        "warning",
+    ]
+    master = [
+        "--game-master",
+        f"{game_master_s:g}",
+        "--scheduler-url",
+        f"http://127.0.0.1:{ports.web}",
+        f"--scheduler-token={token}",
+        "--dialect",
+        dialect,
+    ]
     return {
         "sandbox": [*manage, "sandbox_api", "--port", str(ports.api), "--state", "var/sandbox.json", *master],
         "web": [*reloaded, *gunicorn],

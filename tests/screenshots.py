@@ -69,16 +69,18 @@ def live(service: Service) -> dict[str, str]:
     wait_until(lambda: "False" in shell(service, _LIVE), what="all due work is done")
     shell(service, _ADVANCE)
     wait_until(lambda: "False" in shell(service, _LIVE), what="the advance is done")
-    grown = service.submit("SETTLEMENT_GROWTH", "campaign-1", {
-        "settlementId": "settlement-1-1-1", "growthType": "POPULATION_GROWTH"})  # fmt: skip
+    grown = service.submit(
+        "SETTLEMENT_GROWTH", "campaign-1", {"settlementId": "settlement-1-1-1", "growthType": "POPULATION_GROWTH"}
+    )
     service.await_state(grown, "SUCCEEDED")
     sandbox.control("POST", "faults", {"errorRate": 1.0, "operations": ["executeEffect"]})
     lost = [effect(service, f"effect-1-{n}", now) for n in (1, 2, 3)]
     for job in lost:
         service.await_state(job, "DEAD")
     sandbox.control("POST", "faults", {"malformed": 20, "errorRate": 0, "operations": []})
-    odd = service.submit("STRUCTURE_MAINTENANCE", "campaign-2", {
-        "structureId": "structure-2-1-1-1", "eventType": "MAINTENANCE_DUE"})  # fmt: skip
+    odd = service.submit(
+        "STRUCTURE_MAINTENANCE", "campaign-2", {"structureId": "structure-2-1-1-1", "eventType": "MAINTENANCE_DUE"}
+    )
     service.await_state(odd, "DEAD")
     sandbox.control("DELETE", "faults")
     for minutes in (20, 90, 600):
@@ -132,17 +134,23 @@ def pages(page: Page, told: dict[str, str]) -> dict[str, str]:
     named["failure"] = page.locator(".ops-failure").first.get_attribute("href") or ""
     page.goto("/admin/jobs/campaignclock/campaign-1/advances/")
     named["advance"] = page.locator("tbody th a").first.get_attribute("href") or ""
-    return named | told | {
-        "new-job": "/admin/jobs/job/add/?type=SETTLEMENT_GROWTH",
-        "job-type": "/admin/jobs/job/types/SETTLEMENT_GROWTH/",
-        "campaign": "/admin/jobs/campaignclock/campaign-1/change/",
-        "calendar": "/admin/jobs/campaignclock/campaign-1/calendar/?from=lantern",
-        "world-clock": "/admin/jobs/campaignclock/campaign-1/world-clock/",
-        "forecast": "/admin/jobs/campaignclock/campaign-1/forecast/?days=7",
-        "what-if": "/admin/jobs/campaignclock/campaign-1/what-if/?by=7d",
-        "cron-task": "/admin/jobs/crontask/1/change/", "queue": "/admin/queues/queues/1/",
-        "alert-handler": "/admin/monitoring/alerthandler/add/?kind=webhook", "not-found": "/admin/nothing/",
-    }  # fmt: skip
+    return (
+        named
+        | told
+        | {
+            "new-job": "/admin/jobs/job/add/?type=SETTLEMENT_GROWTH",
+            "job-type": "/admin/jobs/job/types/SETTLEMENT_GROWTH/",
+            "campaign": "/admin/jobs/campaignclock/campaign-1/change/",
+            "calendar": "/admin/jobs/campaignclock/campaign-1/calendar/?from=lantern",
+            "world-clock": "/admin/jobs/campaignclock/campaign-1/world-clock/",
+            "forecast": "/admin/jobs/campaignclock/campaign-1/forecast/?days=7",
+            "what-if": "/admin/jobs/campaignclock/campaign-1/what-if/?by=7d",
+            "cron-task": "/admin/jobs/crontask/1/change/",
+            "queue": "/admin/queues/queues/1/",
+            "alert-handler": "/admin/monitoring/alerthandler/add/?kind=webhook",
+            "not-found": "/admin/nothing/",
+        }
+    )
 
 
 def shoot(page: Page, where: str, path: Path) -> None:
@@ -151,8 +159,9 @@ def shoot(page: Page, where: str, path: Path) -> None:
     page.goto(where)
     page.wait_for_load_state("networkidle")
     height: Any = page.evaluate("document.documentElement.scrollHeight")
-    page.set_viewport_size({"width": page.viewport_size["width"] if page.viewport_size else WIDE,
-                            "height": max(900, min(height, TALLEST))})  # fmt: skip
+    page.set_viewport_size(
+        {"width": page.viewport_size["width"] if page.viewport_size else WIDE, "height": max(900, min(height, TALLEST))}
+    )
     picture(page, path)
 
 

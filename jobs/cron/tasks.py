@@ -22,9 +22,18 @@ from scheduler_project.text import is_id, line
 LONGEST_REASON: Final = 300
 _KIND: Final = "cron"  #: in an operator action's `undo`
 SETTINGS: Final = (
-    "name", "expression", "time_zone", "type", "campaign_id", "payload", "priority", "misfire", "enabled",
-    "disabled_until", "disabled_reason",
-)  # fmt: skip
+    "name",
+    "expression",
+    "time_zone",
+    "type",
+    "campaign_id",
+    "payload",
+    "priority",
+    "misfire",
+    "enabled",
+    "disabled_until",
+    "disabled_reason",
+)
 LONGEST: Final = timedelta(days=3660)  #: a task cannot be disabled for longer, except without an end
 
 

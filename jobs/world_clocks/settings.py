@@ -74,8 +74,9 @@ class Settings:
     def with_json(self, values: Mapping[str, Any]) -> Self:
         """With values that `as_json` wrote."""
         read: dict[str, Callable[[Any], Any]] = {
-            "rate": Decimal, **dict.fromkeys(("step", "most_per_step", "most_per_day"), parse_duration)
-        }  # fmt: skip
+            "rate": Decimal,
+            **dict.fromkeys(("step", "most_per_step", "most_per_day"), parse_duration),
+        }
         return replace(self, **{name: read.get(name, str)(value) for name, value in values.items()})
 
     def _own_faults(self) -> dict[str, str]:

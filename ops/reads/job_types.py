@@ -95,9 +95,11 @@ def sum_by_type(since: datetime, until: datetime, job_type: str = "") -> dict[st
     """The attempts that ended within a stretch of time, by type; one query."""
     rows = OutcomeMinute.objects.filter(minute__gte=since, minute__lt=until)
     rows = rows.filter(type=job_type) if job_type else rows
-    sums = rows.order_by().values_list("type", "outcome").annotate(
-        Sum("jobs"), Sum("run_ms"), Max("run_ms_max"), Max("wait_ms_max"), *map(Sum, COLUMNS)
-    )  # fmt: skip
+    sums = (
+        rows.order_by()
+        .values_list("type", "outcome")
+        .annotate(Sum("jobs"), Sum("run_ms"), Max("run_ms_max"), Max("wait_ms_max"), *map(Sum, COLUMNS))
+    )
     found: dict[str, OutcomePeriod] = {}
     for name, outcome, jobs, run_ms, run_ms_max, wait_ms_max, *buckets in sums:
         one = OutcomePeriod(

@@ -64,8 +64,21 @@ class Containers:
 
     def _command(self, words: list[str]) -> list[str]:
         program = {"python": [sys.executable], "gunicorn": [sys.executable, "-m", "gunicorn"]}[words[0]]
-        return ["unshare", "--mount", "sh", "-c", CONTAINER, "sh", str(self.files), str(self.volume),
-                sys.executable, "-c", NO_WRITTEN_CODE, *program, *words[1:]]  # fmt: skip
+        return [
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            CONTAINER,
+            "sh",
+            str(self.files),
+            str(self.volume),
+            sys.executable,
+            "-c",
+            NO_WRITTEN_CODE,
+            *program,
+            *words[1:],
+        ]
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""

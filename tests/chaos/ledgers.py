@@ -106,10 +106,15 @@ def audited_of(jobs: Iterable[Mapping[str, Any]], entries: Iterable[Mapping[str,
     """The database's ledger, from the rows of JOBS and ENTRIES."""
     found = Audited({}, {})
     for row in jobs:
-        job = JobRow(**{
-            **row, "id": _id(row["id"]), "due_at": _moment(row["due_at"]), "payload": _json(row["payload"]),
-            "may_have_been_applied": bool(row["may_have_been_applied"]),
-        })  # fmt: skip
+        job = JobRow(
+            **{
+                **row,
+                "id": _id(row["id"]),
+                "due_at": _moment(row["due_at"]),
+                "payload": _json(row["payload"]),
+                "may_have_been_applied": bool(row["may_have_been_applied"]),
+            }
+        )
         found.jobs[job.id] = job
     for row in entries:
         entry = Entry(**{**row, "job_id": _id(row["job_id"]), "at": _moment(row["at"])})

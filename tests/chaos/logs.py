@@ -8,11 +8,25 @@ from typing import Final
 _TRACEBACK: Final = "Traceback (most recent call last)"
 _CHAINED: Final = ("The above exception was the direct cause", "During handling of the above exception")
 #: What a lost Redis or database raises, by class.
-EXPLAINED: Final = frozenset({
-    "ConnectionError", "TimeoutError", "ReadOnlyError", "BusyLoadingError", "ResponseError", "OutOfMemoryError",
-    "OperationalError", "InterfaceError", "AdminShutdown", "CommandError", "PoolTimeout", "DatabaseError",
-    "ConnectionResetError", "BrokenPipeError", "ConnectionRefusedError",
-})  # fmt: skip
+EXPLAINED: Final = frozenset(
+    {
+        "ConnectionError",
+        "TimeoutError",
+        "ReadOnlyError",
+        "BusyLoadingError",
+        "ResponseError",
+        "OutOfMemoryError",
+        "OperationalError",
+        "InterfaceError",
+        "AdminShutdown",
+        "CommandError",
+        "PoolTimeout",
+        "DatabaseError",
+        "ConnectionResetError",
+        "BrokenPipeError",
+        "ConnectionRefusedError",
+    }
+)
 
 
 def find_unexplained(folder: Path) -> Iterator[str]:

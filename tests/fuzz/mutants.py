@@ -7,10 +7,32 @@ from typing import Final
 MUTANTS: Final = 19  #: of each input
 #: What is put in, besides bytes that mean nothing.
 _TOKENS: Final = (
-    b"", b"null", b"true", b"false", b"-1", b"1e999", b"[]", b"{}", b'"', b'\\ud83c', b"\\u0000", b"\0", b"\xff",
-    b"[" * 50, b'"errors":[{}],', b'"success":true', b'"code":"CONFLICT"', b"9" * 40, b",", b":", b"}}", b"://", b"@",
-    b"%00", b" ",
-)  # fmt: skip
+    b"",
+    b"null",
+    b"true",
+    b"false",
+    b"-1",
+    b"1e999",
+    b"[]",
+    b"{}",
+    b'"',
+    b"\\ud83c",
+    b"\\u0000",
+    b"\0",
+    b"\xff",
+    b"[" * 50,
+    b'"errors":[{}],',
+    b'"success":true',
+    b'"code":"CONFLICT"',
+    b"9" * 40,
+    b",",
+    b":",
+    b"}}",
+    b"://",
+    b"@",
+    b"%00",
+    b" ",
+)
 
 
 def mutants(body: bytes, seed: int, count: int = MUTANTS) -> Iterator[bytes]:

@@ -27,14 +27,36 @@ from tests.support.texts import JSON
 
 _KINDS: list[type[Any]] = [Branch, Campaign, Effect, Event, Kingdom, Settlement, Structure]
 _FIELDS = [
-    "id", "name", "isActive", "currentWorldTime", "scheduledAt", "variables", "version", "level", "campaignId",
-    "parentId", "kingdomId", "settlementId", "archivedAt", "effectType", "entityType", "entityId", "priority",
-]  # fmt: skip
+    "id",
+    "name",
+    "isActive",
+    "currentWorldTime",
+    "scheduledAt",
+    "variables",
+    "version",
+    "level",
+    "campaignId",
+    "parentId",
+    "kingdomId",
+    "settlementId",
+    "archivedAt",
+    "effectType",
+    "entityType",
+    "entityId",
+    "priority",
+]
 RECORD = st.fixed_dictionaries({}, optional=dict.fromkeys(_FIELDS, JSON))
 EFFECT: dict[str, Any] = {
-    "id": "e", "name": "E", "effectType": "patch", "entityType": "event", "entityId": "v", "timing": "PRE",
-    "priority": 1, "isActive": True, "version": 1,
-}  # fmt: skip
+    "id": "e",
+    "name": "E",
+    "effectType": "patch",
+    "entityType": "event",
+    "entityId": "v",
+    "timing": "PRE",
+    "priority": 1,
+    "isActive": True,
+    "version": 1,
+}
 
 
 class Answering:

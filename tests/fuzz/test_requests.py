@@ -22,10 +22,25 @@ from tests.support.texts import JSON
 pytestmark = pytest.mark.django_db(transaction=True)
 SECRET = "secret-of-tests"
 HEADERS = [
-    "AUTHORIZATION", "X_REQUEST_ID", "COOKIE", "ACCEPT", "ACCEPT_LANGUAGE", "ACCEPT_ENCODING", "REFERER", "USER_AGENT",
-    "X_FORWARDED_FOR", "X_FORWARDED_PROTO", "X_CSRFTOKEN", "IF_MODIFIED_SINCE", "IF_NONE_MATCH", "RANGE", "ORIGIN",
-    "CONTENT_TYPE", "TRANSFER_ENCODING", "HX_REQUEST",
-]  # fmt: skip
+    "AUTHORIZATION",
+    "X_REQUEST_ID",
+    "COOKIE",
+    "ACCEPT",
+    "ACCEPT_LANGUAGE",
+    "ACCEPT_ENCODING",
+    "REFERER",
+    "USER_AGENT",
+    "X_FORWARDED_FOR",
+    "X_FORWARDED_PROTO",
+    "X_CSRFTOKEN",
+    "IF_MODIFIED_SINCE",
+    "IF_NONE_MATCH",
+    "RANGE",
+    "ORIGIN",
+    "CONTENT_TYPE",
+    "TRANSFER_ENCODING",
+    "HX_REQUEST",
+]
 ADDRESSES = ["/health", "/health/live", "/health/ready", "/metrics", "/api/jobs", "/admin/login/", "/admin/", "/"]
 LISTS = ["jobs/job", "jobs/auditentry", "jobs/crontask", "jobs/failuregroup", "jobs/campaignclock", "auth/user"]
 FORMS = [
@@ -37,11 +52,38 @@ FORMS = [
     "login/",
 ]
 PARAMETERS = [
-    "q", "p", "o", "e", "state", "state__exact", "type", "type__exact", "campaign", "campaign_id", "priority",
-    "priority__exact", "due_at_from", "due_at_to", "finished_at_to", "failure", "worker", "source", "after",
-    "before", "range", "since", "until", "page", "all", "_popup", "zone", "_changelist_filters", "actor", "job",
+    "q",
+    "p",
+    "o",
+    "e",
+    "state",
+    "state__exact",
+    "type",
+    "type__exact",
+    "campaign",
+    "campaign_id",
+    "priority",
+    "priority__exact",
+    "due_at_from",
+    "due_at_to",
+    "finished_at_to",
+    "failure",
+    "worker",
+    "source",
+    "after",
+    "before",
+    "range",
+    "since",
+    "until",
+    "page",
+    "all",
+    "_popup",
+    "zone",
+    "_changelist_filters",
+    "actor",
+    "job",
     "window",
-]  # fmt: skip
+]
 
 
 def is_answered(answer: Any) -> bool:
@@ -78,7 +120,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "priority": st.sampled_from(["LOW", "CRITICAL", 1, 5, 8, 10, True]) | JSON,
     "dueAt": st.datetimes().map(lambda at: f"{at.isoformat()}Z") | TEXT | JSON,
     "reason": TEXT | JSON,
-}  # fmt: skip
+}
 _BODIES = st.one_of(
     st.fixed_dictionaries({}, optional=_FIELDS).map(lambda body: json.dumps(body).encode()),
     st.builds(lambda text: f'{{"type": "EVENT_EXPIRATION", "payload": {{"a": {text}}}}}'.encode(), LITERALS),

@@ -14,11 +14,35 @@ from tests.fuzz.strategies import TEXT
 from tests.support.examples import examples
 
 _NAMES = [*(variable.name for variable in VARIABLES), "ENVIRONMENT", "NODE_ENV"]
-_PARTS = st.sampled_from([
-    "redis://", "postgres://", "sqlite:///", "http://", "https://", "localhost", ":6379", "/0", "?", "a=b", "@", ":",
-    ",", "/", "*", "[::1]", "%00", "name:secret-1", "os.getpid", "Europe/Berlin", "*/5", " * * * *", "-1", "1e9",
-    "production",
-])  # fmt: skip
+_PARTS = st.sampled_from(
+    [
+        "redis://",
+        "postgres://",
+        "sqlite:///",
+        "http://",
+        "https://",
+        "localhost",
+        ":6379",
+        "/0",
+        "?",
+        "a=b",
+        "@",
+        ":",
+        ",",
+        "/",
+        "*",
+        "[::1]",
+        "%00",
+        "name:secret-1",
+        "os.getpid",
+        "Europe/Berlin",
+        "*/5",
+        " * * * *",
+        "-1",
+        "1e9",
+        "production",
+    ]
+)
 _VALUE = (TEXT | st.lists(_PARTS, max_size=6).map("".join)).map(lambda text: text.encode("utf-8", "surrogatepass"))
 
 

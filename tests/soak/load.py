@@ -43,9 +43,12 @@ class Load:
             settlement = f"settlement-3-{number // 4 % 2 + 1}-{number // 8 % SETTLEMENTS + 1}"
             payload = {"settlementId": settlement, "growthType": "RESOURCE_GENERATION"}
             return Submission(
-                type="SETTLEMENT_GROWTH", campaign_id="campaign-3", payload=payload, due_at=due,
+                type="SETTLEMENT_GROWTH",
+                campaign_id="campaign-3",
+                payload=payload,
+                due_at=due,
                 subject=f"{settlement}:{number}",
-            )  # fmt: skip
+            )
         if number % 4 == 1:
             return Submission(
                 type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}, due_at=due, subject=str(number)

@@ -140,15 +140,31 @@ def _alerts() -> None:
     details = {"jobs": [str(job.pk)], "campaigns": {"c-1": 2}}
     for n, kind in enumerate(Kind.values):
         alert = Alert.objects.create(
-            kind=kind, key=kind, severity=Severity.values[n % 3], title=f"{REASON} {n}", message=REASON, count=n + 1,
-            job_type="EVENT_EXPIRATION", details={} if kind == Kind.CODE else details,
-            acknowledged_at=now if n % 3 == 1 else None, acknowledged_by="user:olga" if n % 3 == 1 else "",
-            resolved_at=now if n % 3 == 2 else None, resolved_by="user:ann" if n % 3 == 2 else "")  # fmt: skip
+            kind=kind,
+            key=kind,
+            severity=Severity.values[n % 3],
+            title=f"{REASON} {n}",
+            message=REASON,
+            count=n + 1,
+            job_type="EVENT_EXPIRATION",
+            details={} if kind == Kind.CODE else details,
+            acknowledged_at=now if n % 3 == 1 else None,
+            acknowledged_by="user:olga" if n % 3 == 1 else "",
+            resolved_at=now if n % 3 == 2 else None,
+            resolved_by="user:ann" if n % 3 == 2 else "",
+        )
         handler = handlers[n % len(handlers)]
         Delivery.objects.create(
-            alert=alert, target=f"handler:{handler.pk}", handler=handler, handler_name=handler.name,
-            handler_kind=handler.kind, action=("trigger", "resolve", "test")[n % 3], message={"count": n + 1},
-            status=Delivery.Status.values[n % 3], answer=REASON)  # fmt: skip
+            alert=alert,
+            target=f"handler:{handler.pk}",
+            handler=handler,
+            handler_name=handler.name,
+            handler_kind=handler.kind,
+            action=("trigger", "resolve", "test")[n % 3],
+            message={"count": n + 1},
+            status=Delivery.Status.values[n % 3],
+            answer=REASON,
+        )
 
 
 def _questions() -> None:
@@ -158,12 +174,25 @@ def _questions() -> None:
         payload = {"eventId": f"event-1-{n + 3}", "scheduledAt": AT, "byPolicy": True}
         job, _ = service.submit(Submission(type="TRIGGER_EVENT", campaign_id=CAMPAIGN, payload=payload), actor="test")
         EventQuestion.objects.create(
-            job_id=job.pk, campaign_id=CAMPAIGN, event_id=f"event-1-{n + 3}", event_name=f"{REASON} {n}",
-            event_type="story", scheduled_at=AT, deadline=deadline, default_answer=bool(n))  # fmt: skip
+            job_id=job.pk,
+            campaign_id=CAMPAIGN,
+            event_id=f"event-1-{n + 3}",
+            event_name=f"{REASON} {n}",
+            event_type="story",
+            scheduled_at=AT,
+            deadline=deadline,
+            default_answer=bool(n),
+        )
         for position, state in enumerate(StepState):
             TriggerStep.objects.create(
-                job_id=job.pk, position=position, operation="executeEffect", effect_id=f"effect-{position}",
-                name=f"{REASON} {position}", timing="PRE", state=state.value)  # fmt: skip
+                job_id=job.pk,
+                position=position,
+                operation="executeEffect",
+                effect_id=f"effect-{position}",
+                name=f"{REASON} {position}",
+                timing="PRE",
+                state=state.value,
+            )
     questions.answer(job.pk, yes=True, actor="user:olga", reason=REASON)
 
 

@@ -28,11 +28,13 @@ def _values(fields: list[Field[Any, Any]], rows: Iterable[dict[str, Any]]) -> It
         unknown = row.keys() - {field.attname for field in fields}
         assert not unknown, unknown
         yield [
-            _prepare(field, row[field.attname]) if field.attname in row
-            else constant[field.attname] if field.attname in constant
+            _prepare(field, row[field.attname])
+            if field.attname in row
+            else constant[field.attname]
+            if field.attname in constant
             else _prepare(field, field.get_default())
             for field in fields
-        ]  # fmt: skip
+        ]
 
 
 def _prepare(field: Field[Any, Any], value: Any) -> Any:

@@ -31,8 +31,15 @@ DEAD: Final = 6_271
 LOST_AGO: Final = timedelta(minutes=34)  #: when the processes were killed
 _BATCH: Final = 2_000
 #: Of the jobs that have not ended well; the rest SUCCEEDED within the last day.
-_SHARES: Final = (("DEAD", DEAD), ("QUEUED", 3_000), ("OVERDUE", 400), ("SCHEDULED", 7_001), ("RETRYING", 500),
-                  ("WAITING", 1_900), ("RUNNING", 12))  # fmt: skip
+_SHARES: Final = (
+    ("DEAD", DEAD),
+    ("QUEUED", 3_000),
+    ("OVERDUE", 400),
+    ("SCHEDULED", 7_001),
+    ("RETRYING", 500),
+    ("WAITING", 1_900),
+    ("RUNNING", 12),
+)
 #: The failures: error, message and how many of a hundred dead letters.
 _FAILURES: Final = (
     ("MainApiError", "executeEffect: HTTP 500, whether it was done is unknown", 83),
@@ -70,8 +77,15 @@ def _fill(total: int) -> None:
 
 def _entry(job: dict[str, Any]) -> dict[str, Any]:
     error = {"reason": job["error"], "error": job["error"]}
-    return {"job_id": job["id"], "at": job["moved_at"], "was": "RUNNING", "now": job["state"], "attempt": 1,
-            "actor": "worker:w-1", **error}  # fmt: skip
+    return {
+        "job_id": job["id"],
+        "at": job["moved_at"],
+        "was": "RUNNING",
+        "now": job["state"],
+        "attempt": 1,
+        "actor": "worker:w-1",
+        **error,
+    }
 
 
 def _rows(total: int, now: datetime) -> Iterator[dict[str, Any]]:

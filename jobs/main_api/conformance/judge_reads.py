@@ -87,8 +87,10 @@ def effects(facts: Facts) -> Judgement:
 
 def limits(facts: Facts) -> Judgement:
     """Point 17."""
-    found = [_limit(facts.complex, f"a query of {FIELDS_OF_LARGE:,} fields"),
-             _limit(facts.large, f"a request of {BYTES_OF_LARGE:,} bytes")]  # fmt: skip
+    found = [
+        _limit(facts.complex, f"a query of {FIELDS_OF_LARGE:,} fields"),
+        _limit(facts.large, f"a request of {BYTES_OF_LARGE:,} bytes"),
+    ]
     refused = [f"{what} is refused" for what, is_refused in found if is_refused]
     stale = [one for one in facts.settlements if facts.settlement and one.get("id") == facts.settlement.id]
     if facts.settlement and any(one.get("version") != facts.settlement.version for one in stale):

@@ -94,8 +94,10 @@ def test_a_large_what_if_is_quick(redis: Redis, sandbox: SandboxApi) -> None:
     began = time.process_time()
     found = ask("what-if?by=30d&limit=1000")
     took = time.process_time() - began
-    print(f"what-if: {found['settlementsChanged']:,} settlements, {sum(found['totals'].values()):,} occurrences: "
-          f"{took:.2f} s of CPU")  # fmt: skip
+    print(
+        f"what-if: {found['settlementsChanged']:,} settlements, {sum(found['totals'].values()):,} occurrences: "
+        f"{took:.2f} s of CPU"
+    )
     assert found["settlementsChanged"] == 1000
     assert sum(len(town["structures"]) for town in found["settlements"]) == 5000
     assert took < 10

@@ -144,8 +144,9 @@ def test_what_is_set_is_recorded_with_who_and_why(redis: Redis) -> None:
     assert row
     assert (row.max_attempts, row.backoff_ms, row.actor, row.reason) == (5, 1000, "user:ann", "their server is small")
     assert (action.target, action.changes) == (
-        f"job type {TYPE}", {"max_attempts": [None, 5], "backoff_ms": [None, 1000]}
-    )  # fmt: skip
+        f"job type {TYPE}",
+        {"max_attempts": [None, 5], "backoff_ms": [None, 1000]},
+    )
     assert not type_settings.set_overrides(TYPE, Overrides(5, 1000), actor="user:ann", reason="again")
     change()
     assert type_settings.current() == {}

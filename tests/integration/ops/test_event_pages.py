@@ -88,7 +88,12 @@ def test_an_administrator_sets_and_removes_a_policy(administrator: Client) -> No
     row = EventPolicy.objects.get()
 
     assert (row.campaign_id, row.event_type, row.action, row.answer_minutes, row.default_answer) == (
-        "c-1", "story", "ask", 90, True)  # fmt: skip
+        "c-1",
+        "story",
+        "ask",
+        90,
+        True,
+    )
     assert OperatorAction.objects.latest("id").reason == "players decide"
     assert "yes after 90 min without an answer" in text_of(administrator, POLICIES)
     administrator.post(POLICIES, {"remove": str(row.pk), "reason": "no more"})

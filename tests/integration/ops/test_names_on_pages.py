@@ -217,11 +217,18 @@ def test_people_are_named_and_not_their_actors(admin_client: Client, job: Job) -
     main_api_limits.set_limits(Limits(5), actor="user:ann", reason="their server is small")
     type_settings.set_overrides("SETTLEMENT_GROWTH", Overrides(5), actor="user:ann", reason="patience")
     addresses = [
-        "/admin/", "/admin/jobs/auditentry/", "/admin/jobs/auditentry/?scope=all", "/admin/jobs/pause/",
-        "/admin/jobs/pause/breaker/", "/admin/jobs/pause/limits/", "/admin/jobs/failuregroup/",
-        f"/admin/jobs/failuregroup/{group.pk}/change/", f"/admin/jobs/job/{job.pk}/change/",
-        f"/admin/jobs/job/{waits.pk}/change/", "/admin/jobs/job/types/SETTLEMENT_GROWTH/",
-    ]  # fmt: skip
+        "/admin/",
+        "/admin/jobs/auditentry/",
+        "/admin/jobs/auditentry/?scope=all",
+        "/admin/jobs/pause/",
+        "/admin/jobs/pause/breaker/",
+        "/admin/jobs/pause/limits/",
+        "/admin/jobs/failuregroup/",
+        f"/admin/jobs/failuregroup/{group.pk}/change/",
+        f"/admin/jobs/job/{job.pk}/change/",
+        f"/admin/jobs/job/{waits.pk}/change/",
+        "/admin/jobs/job/types/SETTLEMENT_GROWTH/",
+    ]
 
     pages = {address: admin_client.get(address, follow=True) for address in addresses}
     control.set_breaker("automatic", actor="user:ann")

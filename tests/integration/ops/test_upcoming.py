@@ -138,8 +138,11 @@ def test_what_a_pause_holds_back_is_marked_until_it_ends(redis: Redis) -> None:
     pauses.pause("type", "SETTLEMENT_GROWTH", actor="user:ann")
 
     assert [(minute, held) for minute, _, held in as_lines(read())] == [
-        ("12:02", 1), ("12:03", 1), ("12:04", 1), ("12:20", 0)
-    ]  # fmt: skip
+        ("12:02", 1),
+        ("12:03", 1),
+        ("12:04", 1),
+        ("12:20", 0),
+    ]
 
 
 def test_a_minute_opens_to_its_items_with_links(client: Client, redis: Redis) -> None:
@@ -215,9 +218,14 @@ def test_a_question_s_deadline_is_planned_with_what_counts_then(client: Client, 
     asking = job(deadline, state=State.RETRYING, campaign_id="c-1", type="TRIGGER_EVENT")
     job(deadline, state=State.RETRYING, campaign_id="c-1")
     question = EventQuestion.objects.create(
-        job_id=asking.pk, campaign_id="c-1", event_id="e-1", event_name="The siege", scheduled_at="1001-06-01",
-        deadline=deadline, default_answer=True,
-    )  # fmt: skip
+        job_id=asking.pk,
+        campaign_id="c-1",
+        event_id="e-1",
+        event_name="The siege",
+        scheduled_at="1001-06-01",
+        deadline=deadline,
+        default_answer=True,
+    )
     viewer = member(client, "Viewer")
     page = viewer.get(f"{PAGE}?hours=1")
     (minute,) = page.context["upcoming"].minutes

@@ -64,22 +64,40 @@ def test_odd_names_and_ids_in_answers_harm_no_other(redis: Redis, api: MainApi, 
         sandbox.control("POST", "campaigns", campaign)
         sandbox.control("POST", "kingdoms", {"id": f"k-{i}", "campaignId": f"odd-{i}", "name": name})
         for settlement in (f"s-{i}", "s" * 256, f"half-{i}-\ud83c"):
-            sandbox.control("POST", "settlements", {
-                "id": settlement, "kingdomId": f"k-{i}", "name": name, "level": 1, "variables": {"note": name},
-                "version": 1, "archivedAt": None})  # fmt: skip
-        sandbox.control("POST", "events", {
-            "id": f"event-{i}", "campaignId": f"odd-{i}", "scheduledAt": "1100-01-01T00:00:00.000Z",
-            "name": name})  # fmt: skip
+            sandbox.control(
+                "POST",
+                "settlements",
+                {
+                    "id": settlement,
+                    "kingdomId": f"k-{i}",
+                    "name": name,
+                    "level": 1,
+                    "variables": {"note": name},
+                    "version": 1,
+                    "archivedAt": None,
+                },
+            )
+        sandbox.control(
+            "POST",
+            "events",
+            {"id": f"event-{i}", "campaignId": f"odd-{i}", "scheduledAt": "1100-01-01T00:00:00.000Z", "name": name},
+        )
         sandbox.control("POST", "effects", {"id": f"effect-{i}", "entityId": f"event-{i}", "name": name})
     for bad in ("x" * 256, "half \ud83c", "nul\0"):
         sandbox.control("POST", "campaigns", {"id": bad, "name": "n", "isActive": True, "currentWorldTime": None})
     effects = [
-        Submission(type="DEFERRED_EFFECT", campaign_id=f"odd-{i}",
-                   payload={"effectId": f"effect-{i}", "executeAt": timezone.now().isoformat()}) for i in range(3)
-    ]  # fmt: skip
+        Submission(
+            type="DEFERRED_EFFECT",
+            campaign_id=f"odd-{i}",
+            payload={"effectId": f"effect-{i}", "executeAt": timezone.now().isoformat()},
+        )
+        for i in range(3)
+    ]
     jobs = [submit(s, actor="test")[0] for s in effects]
-    jobs += [submit(Submission(type=t, campaign_id="", payload={}), actor="test")[0]
-             for t in ("EVENT_EXPIRATION", "RECALCULATE_SETTLEMENT_SCHEDULES")]  # fmt: skip
+    jobs += [
+        submit(Submission(type=t, campaign_id="", payload={}), actor="test")[0]
+        for t in ("EVENT_EXPIRATION", "RECALCULATE_SETTLEMENT_SCHEDULES")
+    ]
     listener = Listener(keys.redis(), api)
     for _ in range(3):
         listener.poll()
@@ -151,13 +169,23 @@ def test_campaigns_with_any_ids_work_everywhere(operator: Client, redis: Redis, 
     assert sorted(Pause.objects.values_list("name", flat=True)) == sorted(ids)
     worker = claiming_worker(redis)
     assert take(worker) == [str(other.pk)]
-    for address in ("/admin/jobs/pause/", "/admin/jobs/campaignclock/", "/admin/jobs/schedulerow/", "/admin/",
-                    "/admin/jobs/auditentry/", "/metrics/prometheus"):  # fmt: skip
+    for address in (
+        "/admin/jobs/pause/",
+        "/admin/jobs/campaignclock/",
+        "/admin/jobs/schedulerow/",
+        "/admin/",
+        "/admin/jobs/auditentry/",
+        "/metrics/prometheus",
+    ):
         assert operator.get(address).status_code == 200, address
     acts = OperatorAction.objects.filter(verb="paused").order_by("pk")
     for act, (one, jobs) in zip(acts, made.items(), strict=True):
-        for address in (reverse("admin:jobs_campaignclock_change", args=[quote(one)]), act.link,
-                        f"/admin/jobs/job/{jobs[0].pk}/change/", f"/admin/jobs/job/?q={percent(one)}"):  # fmt: skip
+        for address in (
+            reverse("admin:jobs_campaignclock_change", args=[quote(one)]),
+            act.link,
+            f"/admin/jobs/job/{jobs[0].pk}/change/",
+            f"/admin/jobs/job/?q={percent(one)}",
+        ):
             assert operator.get(address).status_code == 200, address
         assert one.strip() in act.target
         found = operator.get(f"/admin/jobs/job/?campaign_id__exact={percent(one, safe='')}").content.decode()
@@ -176,10 +204,17 @@ def submit_forty_one(campaign: str) -> list[Job]:
     """Jobs of a campaign that has a schedule; the first is for a settlement with its ID."""
     CampaignClock.objects.create(campaign_id=campaign, name="")
     ScheduleRow.objects.create(
-        campaign_id=campaign, entity_type="Settlement", entity_id=campaign, event_type="POPULATION_GROWTH",
-        clock="wall", anchor="2026-01-01T00:00:00.000000Z", interval=timedelta(hours=1),
-        next_due="2999-01-01T00:00:00.000000Z", fire_at="2999-01-01T00:00:00.000000Z", job_type="SETTLEMENT_GROWTH",
-    )  # fmt: skip
+        campaign_id=campaign,
+        entity_type="Settlement",
+        entity_id=campaign,
+        event_type="POPULATION_GROWTH",
+        clock="wall",
+        anchor="2026-01-01T00:00:00.000000Z",
+        interval=timedelta(hours=1),
+        next_due="2999-01-01T00:00:00.000000Z",
+        fire_at="2999-01-01T00:00:00.000000Z",
+        job_type="SETTLEMENT_GROWTH",
+    )
     growth = {"settlementId": campaign, "growthType": "POPULATION_GROWTH"}
     job = submit(Submission(type="SETTLEMENT_GROWTH", campaign_id=campaign, payload=growth), actor="test")[0]
     assert job.subject == f"{campaign}:POPULATION_GROWTH"

@@ -39,9 +39,19 @@ def a_job() -> Job:
 
 @pytest.mark.parametrize(
     "page",
-    ["", "jobs/job/", "jobs/job/add/", "jobs/auditentry/", "jobs/crontask/", "jobs/crontask/add/",
-     "jobs/schedulerow/", "jobs/campaignclock/", "queues/", "jobs/job/?q=c-1&state=QUEUED"],
-)  # fmt: skip
+    [
+        "",
+        "jobs/job/",
+        "jobs/job/add/",
+        "jobs/auditentry/",
+        "jobs/crontask/",
+        "jobs/crontask/add/",
+        "jobs/schedulerow/",
+        "jobs/campaignclock/",
+        "queues/",
+        "jobs/job/?q=c-1&state=QUEUED",
+    ],
+)
 def test_every_page_answers_an_administrator(operator: Client, redis: Redis, page: str) -> None:
     """With 200."""
     a_job()
@@ -99,8 +109,16 @@ def test_cancelling_needs_permission(client: Client, redis: Redis) -> None:
 def test_a_bad_cron_expression_is_reported_under_its_field(operator: Client) -> None:
     """Nothing is saved."""
     task = CronTask.objects.get(name="event-expiration")
-    form = {"name": task.name, "type": task.type, "campaign_id": "", "payload": "{}", "priority": 5,
-            "expression": "61 * * * *", "time_zone": "Mars/Base", "enabled": "on"}  # fmt: skip
+    form = {
+        "name": task.name,
+        "type": task.type,
+        "campaign_id": "",
+        "payload": "{}",
+        "priority": 5,
+        "expression": "61 * * * *",
+        "time_zone": "Mars/Base",
+        "enabled": "on",
+    }
 
     page = operator.post(f"/admin/jobs/crontask/{task.pk}/change/", form).content.decode()
 
@@ -156,8 +174,11 @@ def test_a_due_time_with_an_offset_means_that_moment(client: Client, redis: Redi
 def test_the_api_submits_shows_and_changes_jobs(client: Client, redis: Redis) -> None:
     """201 for a new job, 200 for the same again, then commands."""
     year = timezone.now().year
-    body = {"type": "DEFERRED_EFFECT", "campaignId": "c-1",
-            "payload": {"effectId": "e", "executeAt": f"{year + 1}-02-01T00:00:00Z"}}  # fmt: skip
+    body = {
+        "type": "DEFERRED_EFFECT",
+        "campaignId": "c-1",
+        "payload": {"effectId": "e", "executeAt": f"{year + 1}-02-01T00:00:00Z"},
+    }
     first, again = post(client, "/api/jobs", body), post(client, "/api/jobs", body)
     path = f"/api/jobs/{first.json()['id']}"
 
@@ -176,11 +197,16 @@ def test_the_api_submits_shows_and_changes_jobs(client: Client, redis: Redis) ->
 
 @pytest.mark.parametrize(
     ("body", "field"),
-    [({"type": "X"}, "type"), ([], "body"), ({"typo": 1}, "typo"), ({"due_at": "soon"}, "due_at"),
-     ({"type": "EVENT_EXPIRATION", "campaignId": 0}, "campaignId"),
-     ({"type": "EVENT_EXPIRATION", "dueAt": "soon"}, "dueAt"),
-     ({"type": "EVENT_EXPIRATION", "dueAt": "2027-01-01T00:00:00"}, "dueAt")],
-)  # fmt: skip
+    [
+        ({"type": "X"}, "type"),
+        ([], "body"),
+        ({"typo": 1}, "typo"),
+        ({"due_at": "soon"}, "due_at"),
+        ({"type": "EVENT_EXPIRATION", "campaignId": 0}, "campaignId"),
+        ({"type": "EVENT_EXPIRATION", "dueAt": "soon"}, "dueAt"),
+        ({"type": "EVENT_EXPIRATION", "dueAt": "2027-01-01T00:00:00"}, "dueAt"),
+    ],
+)
 def test_the_api_names_the_field(client: Client, redis: Redis, body: object, field: str) -> None:
     """400 with the field; 401 without a token."""
     answer = post(client, "/api/jobs", body)
@@ -214,12 +240,17 @@ def test_metrics_have_the_predecessor_s_names_and_types(client: Client, sandbox:
     page = client.get("/metrics/prometheus").content.decode()
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", page, re.MULTILINE))
     seed = {
-        "scheduler_queue_active": "gauge", "scheduler_queue_waiting": "gauge",
-        "scheduler_queue_completed": "counter", "scheduler_queue_failed": "counter",
-        "scheduler_dead_letter_count": "gauge", "scheduler_health_status": "gauge",
-        "scheduler_component_status": "gauge", "scheduler_uptime_seconds": "counter",
-        "process_cpu_usage_percent": "gauge", "process_memory_usage_bytes": "gauge",
-    }  # fmt: skip
+        "scheduler_queue_active": "gauge",
+        "scheduler_queue_waiting": "gauge",
+        "scheduler_queue_completed": "counter",
+        "scheduler_queue_failed": "counter",
+        "scheduler_dead_letter_count": "gauge",
+        "scheduler_health_status": "gauge",
+        "scheduler_component_status": "gauge",
+        "scheduler_uptime_seconds": "counter",
+        "process_cpu_usage_percent": "gauge",
+        "process_memory_usage_bytes": "gauge",
+    }
 
     assert seed.items() <= types.items()
     assert len(list(text_string_to_metric_families(page))) > len(seed)
@@ -273,11 +304,15 @@ def test_an_unavailable_store_is_named(
 @pytest.mark.parametrize(
     ("page", "status"),
     [
-        ("jobs/job/?finished_at_to=0001-01-01T00:00", 200), ("jobs/job/?due_at_from=9999-12-31T23:59", 200),
-        ("jobs/auditentry/?since=0001-01-01T00:00", 200), ("jobs/auditentry/?until=9999-12-31T23:59", 200),
-        ("jobs/job/export/csv/?priority__exact=high", 400), ("queues/queues/77/", 404), ("queues/queues/4/a:b/", 404),
+        ("jobs/job/?finished_at_to=0001-01-01T00:00", 200),
+        ("jobs/job/?due_at_from=9999-12-31T23:59", 200),
+        ("jobs/auditentry/?since=0001-01-01T00:00", 200),
+        ("jobs/auditentry/?until=9999-12-31T23:59", 200),
+        ("jobs/job/export/csv/?priority__exact=high", 400),
+        ("queues/queues/77/", 404),
+        ("queues/queues/4/a:b/", 404),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Lima"])
 def test_odd_filter_values_are_no_fault(operator: Client, redis: Redis, page: str, status: int, zone: str) -> None:
     """Times at either end of the calendar, in any zone, and impossible queues, jobs and priorities."""

@@ -44,11 +44,14 @@ def test_any_text_in_a_body_is_stored_or_rejected(client: Client, redis: Redis, 
     """400 with the reason, or the job as submitted."""
     effect = {"effectId": text, "executeAt": timezone.now().isoformat()}
     for body in (
-        {"type": "EVENT_EXPIRATION", "campaignId": text, "payload": {}}, {"type": text, "campaignId": "c"},
-        {"type": "DEFERRED_EFFECT", "campaignId": "c", "payload": effect}, {text: 1},
+        {"type": "EVENT_EXPIRATION", "campaignId": text, "payload": {}},
+        {"type": text, "campaignId": "c"},
+        {"type": "DEFERRED_EFFECT", "campaignId": "c", "payload": effect},
+        {text: 1},
         {"type": "EVENT_EXPIRATION", "campaignId": "c", "payload": {text: text}},
-        {"type": "EVENT_EXPIRATION", "campaignId": "c", "priority": text}, {"dueAt": text},
-    ):  # fmt: skip
+        {"type": "EVENT_EXPIRATION", "campaignId": "c", "priority": text},
+        {"dueAt": text},
+    ):
         answer = post(client, "/api/jobs", body)
         assert answer.status_code in (200, 201, 400), answer.content
         assert answer.status_code != 400 or answer.json()["error"]
@@ -94,8 +97,19 @@ def test_an_invalid_request_id_is_replaced(client: Client, api: MainApi, sandbox
 # -- addresses, cookies and forms
 
 
-LISTS = ["jobs_job", "jobs_crontask", "jobs_schedulerow", "jobs_campaignclock", "jobs_failuregroup", "jobs_auditentry",
-         "monitoring_alert", "monitoring_alerthandler", "monitoring_delivery", "auth_user", "auth_group"]  # fmt: skip
+LISTS = [
+    "jobs_job",
+    "jobs_crontask",
+    "jobs_schedulerow",
+    "jobs_campaignclock",
+    "jobs_failuregroup",
+    "jobs_auditentry",
+    "monitoring_alert",
+    "monitoring_alerthandler",
+    "monitoring_delivery",
+    "auth_user",
+    "auth_group",
+]
 
 
 @pytest.mark.parametrize("page", LISTS)
@@ -103,10 +117,35 @@ def test_odd_query_strings_find_nothing(operator: Client, redis: Redis, page: st
     """In the search box, every filter and the page cursor, alone and in all at once; nothing fails."""
     submit_one()
     names = [
-        "q", "state", "type", "campaign", "campaign_id", "campaign_id__exact", "worker__exact", "from", "failure",
-        "before", "after", "due_at_from", "finished_at_to", "priority__exact", "who", "what", "why", "origin", "scope",
-        "clock", "entity_type", "hours", "p", "o", "kind", "status__exact", "severity", "enabled__exact",
-    ]  # fmt: skip
+        "q",
+        "state",
+        "type",
+        "campaign",
+        "campaign_id",
+        "campaign_id__exact",
+        "worker__exact",
+        "from",
+        "failure",
+        "before",
+        "after",
+        "due_at_from",
+        "finished_at_to",
+        "priority__exact",
+        "who",
+        "what",
+        "why",
+        "origin",
+        "scope",
+        "clock",
+        "entity_type",
+        "hours",
+        "p",
+        "o",
+        "kind",
+        "status__exact",
+        "severity",
+        "enabled__exact",
+    ]
     address = reverse(f"admin:{page}_changelist")
     operator.raise_request_exception = True
     nul, half = "%00", "%ED%A0%80" + percent("'%_")
@@ -166,32 +205,50 @@ def send_in_forms(operator: Client, things: dict[str, Any], text: str) -> Job:
     posts: list[tuple[str, dict[str, Any]]] = [
         ("/admin/jobs/job/", {**chosen, "action": "cancel"}),
         ("/admin/jobs/job/?q=%00", {**chosen, "action": "retry"}),
-        *((reverse(f"admin:jobs_campaignclock_{verb}", args=[quote(campaign.pk)]), {"reason": text})
-          for verb in ("pause", "resume", "recalculate")),
-        *((reverse(f"admin:jobs_crontask_{verb}", args=[cron.pk]), {"reason": text})
-          for verb in ("run-now", "disable", "enable")),
-        (reverse("admin:jobs_crontask_add"), {
-            "name": text, "type": "EVENT_EXPIRATION", "campaign_id": text, "payload": json.dumps({text: text}),
-            "priority": "5", "expression": text, "time_zone": text, "misfire": "once", "reason": text}),
+        *(
+            (reverse(f"admin:jobs_campaignclock_{verb}", args=[quote(campaign.pk)]), {"reason": text})
+            for verb in ("pause", "resume", "recalculate")
+        ),
+        *(
+            (reverse(f"admin:jobs_crontask_{verb}", args=[cron.pk]), {"reason": text})
+            for verb in ("run-now", "disable", "enable")
+        ),
+        (
+            reverse("admin:jobs_crontask_add"),
+            {
+                "name": text,
+                "type": "EVENT_EXPIRATION",
+                "campaign_id": text,
+                "payload": json.dumps({text: text}),
+                "priority": "5",
+                "expression": text,
+                "time_zone": text,
+                "misfire": "once",
+                "reason": text,
+            },
+        ),
         (reverse("admin:jobs_pause_changelist"), {"pause": "1", "campaign": text, "reason": text}),
         (reverse("admin:jobs_pause_changelist"), {"pause": "1", "what": "queue:low", "reason": text}),
         (reverse("admin:jobs_pause_changelist"), {"resume": f"campaign:{text}", "reason": text}),
         (reverse("admin:jobs_pause_changelist"), {"resume": "queue:low", "reason": text}),
         (reverse("admin:jobs_breaker"), {"state": "closed", "reason": text}),
         (reverse("admin:jobs_job_add") + "?type=EVENT_EXPIRATION", {"campaign_id": text, "reason": text}),
-        (reverse("admin:monitoring_alerthandler_add") + "?kind=log", {
-            "name": text, "minimum_severity": "20", "campaigns": text, "time_zone": text}),
+        (
+            reverse("admin:monitoring_alerthandler_add") + "?kind=log",
+            {"name": text, "minimum_severity": "20", "campaigns": text, "time_zone": text},
+        ),
         (reverse("admin:auth_user_add"), {"username": text, "usable_password": "false"}),
         ("/admin/login/", {"username": text, "password": text}),
-    ]  # fmt: skip
+    ]
     if things["failure"]:
         key = things["failure"].pk
         pages = [reverse(f"admin:jobs_failuregroup_{verb}", args=[key]) for verb in ("note", "acknowledge", "reopen")]
         posts += [(page, {"note": text, "reason": text}) for page in pages]
     sent = text.encode("utf-8", "surrogatepass")
     for address, fields in posts:
-        body = "&".join(f"{k}={percent(v.replace(text, chr(1)).encode()).replace('%01', percent(sent))}"
-                        for k, v in fields.items())  # fmt: skip
+        body = "&".join(
+            f"{k}={percent(v.replace(text, chr(1)).encode()).replace('%01', percent(sent))}" for k, v in fields.items()
+        )
         answer = operator.post(address, body, content_type="application/x-www-form-urlencoded")
         assert answer.status_code in (200, 302, 400), (address, text[:9])
     return job

@@ -56,9 +56,17 @@ class Ledgers:
 
 def job(job_id: str, type_: str, campaign: str, subject: str) -> JobRow:
     return JobRow(
-        id=job_id, type=type_, campaign_id=campaign, subject=subject, payload={}, state="", attempt=0,
-        may_have_been_applied=False, source="token:tests", due_at=DUE,
-    )  # fmt: skip
+        id=job_id,
+        type=type_,
+        campaign_id=campaign,
+        subject=subject,
+        payload={},
+        state="",
+        attempt=0,
+        may_have_been_applied=False,
+        source="token:tests",
+        due_at=DUE,
+    )
 
 
 @pytest.fixture
@@ -130,7 +138,7 @@ PLANTED: dict[str, tuple[str, Callable[[Ledgers], object]]] = {
     "a command unaudited": ("0 are audited", lambda x: x.client.commanded.append(CANCELLED)),
     "an answer that nobody understands": ("a page", lambda x: x.client.odd.append("a page")),
     "too early": ("started at", lambda x: x.change("3", due_at=DUE + timedelta(hours=1))),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("says", "plant"), PLANTED.values(), ids=PLANTED)

@@ -88,11 +88,16 @@ def test_pods_are_restricted(manifests: list[Manifest]) -> None:
     """No root, no capabilities, no cluster token; only /tmp is writable."""
     for _, pod, container in pods(manifests):
         assert pod["securityContext"] == {
-            "runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001, "seccompProfile": {"type": "RuntimeDefault"},
-        }  # fmt: skip
+            "runAsNonRoot": True,
+            "runAsUser": 10001,
+            "runAsGroup": 10001,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
         assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-        }  # fmt: skip
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
         assert pod["automountServiceAccountToken"] is False
         assert container["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - a mount
         assert pod["volumes"][0]["emptyDir"]["sizeLimit"]
@@ -141,8 +146,10 @@ def test_probes_match_the_documentation(manifests: list[Manifest]) -> None:
         if name == "web":
             paths = {each: probe["httpGet"]["path"] for each, probe in probes.items()}
             assert paths == {
-                "startupProbe": "/health/live", "livenessProbe": "/health/live", "readinessProbe": "/health/ready",
-            }  # fmt: skip
+                "startupProbe": "/health/live",
+                "livenessProbe": "/health/live",
+                "readinessProbe": "/health/ready",
+            }
             for probe in probes.values():
                 assert f"`GET {probe['httpGet']['path']}`" in page
         elif name != "migrate":

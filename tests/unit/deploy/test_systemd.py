@@ -27,8 +27,11 @@ def analyze(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         (units / name).write_text((units / name).read_text().replace(PYTHON, sys.executable))
     return subprocess.run(
         ["systemd-analyze", *words, *(str(units / name) for name in UNITS)],
-        env={"SYSTEMD_UNIT_PATH": f"{units}:", "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={"SYSTEMD_UNIT_PATH": f"{units}:", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_systemd_verifies_the_units(tmp_path: Path) -> None:

@@ -16,12 +16,26 @@ KEY = PRODUCTION["SECRET_KEY"]
 
 def test_all_invalid_variables_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has its own line, beginning with its name."""
-    bad = {"PORT": "99999", "REDIS_URL": "http://x", "QUEUE_CONCURRENCY": "many", "CRON_EVENT_EXPIRATION": "never",
-           "LOG_LEVEL": "loud", "EFFECT_UNKNOWN_OUTCOME": "maybe", "SCHEDULER_API_TOKENS": "nocolon",
-           "TIME_ZONE": "Mars/Base", "CSRF_TRUSTED_ORIGINS": "example.org", "API_URL": "http://[",
-           "DATABASE_URL": "postgres://db:port/x", "CRON_SETTLEMENT_GROWTH": "0 0 31 2 *", "SECRET_KEY": "",
-           "CRON_STRUCTURE_MAINTENANCE": "* * * * * * *", "LEASE_SECONDS": "1", "RETENTION_DAYS": "9999999999",
-           "QUEUE_RETRY_BACKOFF_MS": "1" + "0" * 30, "API_SERVICE_ACCOUNT_TOKEN": "a\nb"}  # fmt: skip
+    bad = {
+        "PORT": "99999",
+        "REDIS_URL": "http://x",
+        "QUEUE_CONCURRENCY": "many",
+        "CRON_EVENT_EXPIRATION": "never",
+        "LOG_LEVEL": "loud",
+        "EFFECT_UNKNOWN_OUTCOME": "maybe",
+        "SCHEDULER_API_TOKENS": "nocolon",
+        "TIME_ZONE": "Mars/Base",
+        "CSRF_TRUSTED_ORIGINS": "example.org",
+        "API_URL": "http://[",
+        "DATABASE_URL": "postgres://db:port/x",
+        "CRON_SETTLEMENT_GROWTH": "0 0 31 2 *",
+        "SECRET_KEY": "",
+        "CRON_STRUCTURE_MAINTENANCE": "* * * * * * *",
+        "LEASE_SECONDS": "1",
+        "RETENTION_DAYS": "9999999999",
+        "QUEUE_RETRY_BACKOFF_MS": "1" + "0" * 30,
+        "API_SERVICE_ACCOUNT_TOKEN": "a\nb",
+    }
     for name, value in bad.items():
         monkeypatch.setenv(name, value)
 
@@ -44,8 +58,13 @@ def test_an_unreadable_file_is_reported(tmp_path: Path, held: bytes) -> None:
 def test_production_needs_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Defaults of development are missing or rejected there."""
     needed = {
-        "API_SERVICE_ACCOUNT_TOKEN", "SECRET_KEY", "DATABASE_URL", "ALLOWED_HOSTS", "API_URL", "SECURE_PROXY_SSL_HEADER"
-    }  # fmt: skip
+        "API_SERVICE_ACCOUNT_TOKEN",
+        "SECRET_KEY",
+        "DATABASE_URL",
+        "ALLOWED_HOSTS",
+        "API_URL",
+        "SECURE_PROXY_SSL_HEADER",
+    }
     monkeypatch.setenv("ENVIRONMENT", "production")
     for name in needed:
         monkeypatch.delenv(name, raising=False)
@@ -61,12 +80,22 @@ def test_production_needs_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("SECRET_KEY", ["short", "x" * 80, "abcd" * 20, "django-insecure-" + KEY, DEVELOPMENT_SECRET_KEY], [KEY]),
         ("ALLOWED_HOSTS", ["*", "", "web,*"], ["web", ".example.org"]),
-        ("API_URL", ["http://localhost:9264/graphql", "http://127.0.0.1/", "http://[::1]/", "http://0.0.0.0/",
-                     "http://[::ffff:127.0.0.1]/", "http://2130706433/"], ["http://api:3000/graphql"]),
+        (
+            "API_URL",
+            [
+                "http://localhost:9264/graphql",
+                "http://127.0.0.1/",
+                "http://[::1]/",
+                "http://0.0.0.0/",
+                "http://[::ffff:127.0.0.1]/",
+                "http://2130706433/",
+            ],
+            ["http://api:3000/graphql"],
+        ),
         ("SECURE_PROXY_SSL_HEADER", [""], ["X-Forwarded-Proto: https"]),
         ("TRUSTED_PROXIES", ["0"], ["1", "2"]),
     ],
-)  # fmt: skip
+)
 def test_production_is_hardened_or_refuses_to_start(
     monkeypatch: pytest.MonkeyPatch, name: str, bad: list[str], good: list[str]
 ) -> None:
@@ -116,12 +145,21 @@ def test_the_predecessor_s_variables_keep_their_defaults(monkeypatch: pytest.Mon
     for name in [v.name for v in VARIABLES] + ["ENVIRONMENT", "NODE_ENV"]:
         monkeypatch.delenv(name, raising=False)
     seed = {
-        "ENVIRONMENT": "development", "PORT": 9266, "LOG_LEVEL": "info", "REDIS_URL": "redis://localhost:6379",
-        "API_URL": "http://localhost:9264/graphql", "CRON_EVENT_EXPIRATION": "*/5 * * * *",
-        "CRON_SETTLEMENT_GROWTH": "0 * * * *", "CRON_STRUCTURE_MAINTENANCE": "0 * * * *", "QUEUE_MAX_RETRIES": 3,
-        "QUEUE_RETRY_BACKOFF_MS": 5000, "QUEUE_CONCURRENCY": 5, "API_REQUEST_TIMEOUT_MS": 10000,
-        "API_CIRCUIT_BREAKER_THRESHOLD": 5, "API_CIRCUIT_BREAKER_DURATION_MS": 30000,
-    }  # fmt: skip
+        "ENVIRONMENT": "development",
+        "PORT": 9266,
+        "LOG_LEVEL": "info",
+        "REDIS_URL": "redis://localhost:6379",
+        "API_URL": "http://localhost:9264/graphql",
+        "CRON_EVENT_EXPIRATION": "*/5 * * * *",
+        "CRON_SETTLEMENT_GROWTH": "0 * * * *",
+        "CRON_STRUCTURE_MAINTENANCE": "0 * * * *",
+        "QUEUE_MAX_RETRIES": 3,
+        "QUEUE_RETRY_BACKOFF_MS": 5000,
+        "QUEUE_CONCURRENCY": 5,
+        "API_REQUEST_TIMEOUT_MS": 10000,
+        "API_CIRCUIT_BREAKER_THRESHOLD": 5,
+        "API_CIRCUIT_BREAKER_DURATION_MS": 30000,
+    }
 
     assert seed.items() <= read().items()
 

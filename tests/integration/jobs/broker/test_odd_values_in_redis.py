@@ -30,9 +30,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ASIDE = "normal|EVENT_EXPIRATION"
 NORMAL = 4  #: the dashboard numbers queues by name
 PAGES = (
-    "/admin/", "/admin/jobs/job/", "/admin/jobs/pause/", "/admin/jobs/pause/processes/", "/admin/jobs/pause/breaker/",
-    "/metrics", "/metrics/prometheus",
-)  # fmt: skip
+    "/admin/",
+    "/admin/jobs/job/",
+    "/admin/jobs/pause/",
+    "/admin/jobs/pause/processes/",
+    "/admin/jobs/pause/breaker/",
+    "/metrics",
+    "/metrics/prometheus",
+)
 
 
 #: Each key that anybody reads, as a template of the queue.
@@ -45,22 +50,62 @@ KEYS = sorted(
 )
 VALUES = st.one_of(
     st.binary(max_size=40),
-    st.sampled_from([
-        b"", b"null", b"[]", b"{}", b"1e999", b"-1", b"nan", b"\xff\xfe", b"\x80\x05.", b"[" * 5000, b"9" * 400,
-        b"a" * 30_000, ASIDE.encode(),
-        b'{"until": 1e300, "openedAt": "x"}', b'{"state": "ajar", "at": 1}', b'{"at": 1, "error": 5}', b"odd", b"odd:1",
-        b'{"role":"worker","name":"x","host":"h","pid":1,"version":"1","state":"idle","since":1e300,"at":1e300}',
-        b'{"role":"king","name":"x","host":"h","pid":1,"version":"1","state":"idle","since":1,"at":1}',
-    ]),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            b"",
+            b"null",
+            b"[]",
+            b"{}",
+            b"1e999",
+            b"-1",
+            b"nan",
+            b"\xff\xfe",
+            b"\x80\x05.",
+            b"[" * 5000,
+            b"9" * 400,
+            b"a" * 30_000,
+            ASIDE.encode(),
+            b'{"until": 1e300, "openedAt": "x"}',
+            b'{"state": "ajar", "at": 1}',
+            b'{"at": 1, "error": 5}',
+            b"odd",
+            b"odd:1",
+            b'{"role":"worker","name":"x","host":"h","pid":1,"version":"1","state":"idle","since":1e300,"at":1e300}',
+            b'{"role":"king","name":"x","host":"h","pid":1,"version":"1","state":"idle","since":1,"at":1}',
+        ]
+    ),
+)
 FIELDS = st.one_of(
     st.binary(min_size=1, max_size=20),
-    st.sampled_from([
-        b"data", b"origin", b"status", b"created_at", b"enqueued_at", b"timeout", b"meta", b"result", b"dependency_ids",
-        b"type", b"campaign", b"description", b"queues", b"last_heartbeat", b"birth", b"pid", b"worker:x", b"known",
-        b"campaign:c", b"job_runs", b"cron_firings\tx", b"job_run_seconds\tx", b"webhooks", b"retry_intervals",
-    ]),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            b"data",
+            b"origin",
+            b"status",
+            b"created_at",
+            b"enqueued_at",
+            b"timeout",
+            b"meta",
+            b"result",
+            b"dependency_ids",
+            b"type",
+            b"campaign",
+            b"description",
+            b"queues",
+            b"last_heartbeat",
+            b"birth",
+            b"pid",
+            b"worker:x",
+            b"known",
+            b"campaign:c",
+            b"job_runs",
+            b"cron_firings\tx",
+            b"job_run_seconds\tx",
+            b"webhooks",
+            b"retry_intervals",
+        ]
+    ),
+)
 PLANTS = st.lists(
     st.tuples(
         st.sampled_from(KEYS), st.sampled_from(["string", "list", "set", "hash", "zset", "stream"]), FIELDS, VALUES

@@ -14,22 +14,33 @@ from jobs.main_api.model import Campaign, Effect
 from tests.support.servers import redis_away
 
 EFFECT = Effect(
-    id="effect-1", name="old", effect_type="", entity_type="EVENT", entity_id="event-1", timing="", priority=1,
-    is_active=True, version=1,
-)  # fmt: skip
+    id="effect-1",
+    name="old",
+    effect_type="",
+    entity_type="EVENT",
+    entity_id="event-1",
+    timing="",
+    priority=1,
+    is_active=True,
+    version=1,
+)
 CHANGED = replace(EFFECT, name="new")
 CAMPAIGN = Campaign(id="campaign-1", name="C", is_active=True)
 Read = Callable[[Cache, Callable[[], Any]], Any]
 READS: list[tuple[Read, Any, Any, Callable[[Cache], None]]] = [
     (
-        lambda cache, fetch: cache.effect("effect-1", fetch), EFFECT, CHANGED,
+        lambda cache, fetch: cache.effect("effect-1", fetch),
+        EFFECT,
+        CHANGED,
         lambda cache: cache.drop_effects_of("event-1"),
     ),
     (
-        lambda cache, fetch: cache.campaigns(fetch), Listing([]), Listing([CAMPAIGN]),
+        lambda cache, fetch: cache.campaigns(fetch),
+        Listing([]),
+        Listing([CAMPAIGN]),
         lambda cache: cache.drop_campaigns(),
     ),
-]  # fmt: skip
+]
 BOTH = pytest.mark.parametrize(("read", "old", "new", "drop"), READS, ids=["effect", "campaigns"])
 
 

@@ -103,11 +103,21 @@ def test_an_answer_about_another_object_is_rejected(redis: Redis) -> None:
     """No other settlement is written, no other effect executed, no other campaign's clock believed."""
     town = {"kingdomId": "k", "name": "S", "level": 1, "variables": {}, "version": 1, "archivedAt": None}
     data = {
-        "a0": {**town, "id": "s-1"}, "a1": {**town, "id": "s-9"},
+        "a0": {**town, "id": "s-1"},
+        "a1": {**town, "id": "s-9"},
         "campaign": {"id": "c-9", "name": "", "isActive": False},
-        "getEffect": {"id": "f-9", "name": "", "effectType": "", "entityType": "", "entityId": "", "timing": "",
-                      "priority": 1, "isActive": True, "version": 1},
-    }  # fmt: skip
+        "getEffect": {
+            "id": "f-9",
+            "name": "",
+            "effectType": "",
+            "entityType": "",
+            "entityId": "",
+            "timing": "",
+            "priority": 1,
+            "isActive": True,
+            "version": 1,
+        },
+    }
     with other_api(lambda _request: {"data": data}) as url:
         api = of_an_api(redis, url)
         found = api.settlements(["s-1", "s-2"])

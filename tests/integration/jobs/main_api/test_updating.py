@@ -143,9 +143,14 @@ class Restored:
     ids=["found", "unread", "read just now"],
 )
 def test_a_campaign_may_get_another_main_branch(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch, operation: str, renewed_after: float, is_down: bool,
-    error: type[JobError] | None, reads: int,
-) -> None:  # fmt: skip
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    operation: str,
+    renewed_after: float,
+    is_down: bool,
+    error: type[JobError] | None,
+    reads: int,
+) -> None:
     """Made anew or restored: what was refused is sent again. Branches are not read at each refusal."""
     monkeypatch.setattr(branches, "RENEWED_AFTER_S", renewed_after)
     restored = Restored()

@@ -189,9 +189,15 @@ def test_what_a_slow_main_api_leaves_no_time_for_is_handed_back(api: MainApi, sa
     """What was applied by then is recorded; the others come again, and nothing is applied twice."""
     real, missing = "settlement-1-1-1", [f"no-such-{n}" for n in range(2 * PART)]
     row = ScheduleRow.objects.create(
-        campaign_id="campaign-1", entity_type="Settlement", entity_id=real, event_type="RESOURCE_GENERATION",
-        clock="world", anchor="1001-06-01T11:00:00.000000Z", interval=HOUR, next_due="1001-06-01T12:00:00.000000Z",
-    )  # fmt: skip
+        campaign_id="campaign-1",
+        entity_type="Settlement",
+        entity_id=real,
+        event_type="RESOURCE_GENERATION",
+        clock="world",
+        anchor="1001-06-01T11:00:00.000000Z",
+        interval=HOUR,
+        next_due="1001-06-01T12:00:00.000000Z",
+    )
     items = [growth(api, one, "RESOURCE_GENERATION") for one in (real, *missing)]
     api.main_branch("campaign-1")
     sandbox.control("POST", "faults", {"latencyMs": 400})
@@ -258,10 +264,16 @@ def test_a_schedule_ends_although_the_attempt_that_applied_it_could_not_record_i
     """Construction completes once. Its row would stay due, and the settlement wait for it."""
     sandbox.control("POST", "structures", {"id": "structure-1-1-1-1", "variables": {"constructionDurationMinutes": 60}})
     row = {
-        "campaign_id": "campaign-1", "entity_type": "Structure", "entity_id": "structure-1-1-1-1",
-        "event_type": "CONSTRUCTION_COMPLETE", "clock": "world", "anchor": "1001-06-01T11:00:00.000000Z",
-        "interval": HOUR, "next_due": "1001-06-01T12:00:00.000000Z", "job_type": "STRUCTURE_MAINTENANCE",
-    }  # fmt: skip
+        "campaign_id": "campaign-1",
+        "entity_type": "Structure",
+        "entity_id": "structure-1-1-1-1",
+        "event_type": "CONSTRUCTION_COMPLETE",
+        "clock": "world",
+        "anchor": "1001-06-01T11:00:00.000000Z",
+        "interval": HOUR,
+        "next_due": "1001-06-01T12:00:00.000000Z",
+        "job_type": "STRUCTURE_MAINTENANCE",
+    }
     built = item(
         api, "STRUCTURE_MAINTENANCE", {"structureId": "structure-1-1-1-1", "eventType": "CONSTRUCTION_COMPLETE"}
     )

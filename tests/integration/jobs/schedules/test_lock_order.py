@@ -32,17 +32,32 @@ STORE = DatabaseSchedules()
 def plant(kind: str, entity_id: str, due: Moment) -> None:
     payload = {"structureId": entity_id, "eventType": "E"}
     ScheduleRow.objects.create(
-        campaign_id="c", entity_type=kind, entity_id=entity_id, event_type="E", household="t", interval=HOUR,
-        clock=clock_name(due), anchor=sortable(type(due)(due.at - HOUR)), next_due=sortable(due), fire_at=sortable(due),
-        job_type="STRUCTURE_MAINTENANCE", payload=payload,
-    )  # fmt: skip
+        campaign_id="c",
+        entity_type=kind,
+        entity_id=entity_id,
+        event_type="E",
+        household="t",
+        interval=HOUR,
+        clock=clock_name(due),
+        anchor=sortable(type(due)(due.at - HOUR)),
+        next_due=sortable(due),
+        fire_at=sortable(due),
+        job_type="STRUCTURE_MAINTENANCE",
+        payload=payload,
+    )
 
 
 def wanted(entity_id: str) -> WantedSchedule:
     return WantedSchedule(
-        entity_id=entity_id, entity_name="another", event_type="E", interval=HOUR * 2, variables={},
-        job_type="STRUCTURE_MAINTENANCE", payload={"structureId": entity_id, "eventType": "E"}, household="t",
-    )  # fmt: skip
+        entity_id=entity_id,
+        entity_name="another",
+        event_type="E",
+        interval=HOUR * 2,
+        variables={},
+        job_type="STRUCTURE_MAINTENANCE",
+        payload={"structureId": entity_id, "eventType": "E"},
+        household="t",
+    )
 
 
 def campaign(now: Moment) -> Campaign:

@@ -96,8 +96,11 @@ def test_due_events_with_dead_letters_keep_no_other_from_its_job(
 @pytest.mark.parametrize("campaign_id", [CAMPAIGN, ""])
 def test_an_event_that_is_triggered_does_not_expire(sandbox: SandboxApi, redis: Redis, campaign_id: str) -> None:
     """It gets its job, also where the main API lists overdue events only; others expire."""
-    sandbox.control("POST", "events", {"id": "event-1-0", "campaignId": CAMPAIGN, "eventType": "party",
-                                       "scheduledAt": "1001-06-01T11:00:00.000Z"})  # fmt: skip
+    sandbox.control(
+        "POST",
+        "events",
+        {"id": "event-1-0", "campaignId": CAMPAIGN, "eventType": "party", "scheduledAt": "1001-06-01T11:00:00.000Z"},
+    )
     set_policy("trigger", "", "story")
     expire(redis, campaign_id)
 

@@ -26,10 +26,14 @@ def test_every_change_is_recorded_with_old_and_new_values() -> None:
     target = "policy for story events of campaign c-1"
     assert list(entries) == [
         ("user:ann", "added", target, {name: [None, value] for name, value in asks.items()}),
-        ("user:ann", "changed", target, {"action": ["ask", "trigger"], "answer_minutes": [90, None],
-                                         "default_answer": ["yes", None]}),
+        (
+            "user:ann",
+            "changed",
+            target,
+            {"action": ["ask", "trigger"], "answer_minutes": [90, None], "default_answer": ["yes", None]},
+        ),
         ("user:bob", "removed", target, {"action": ["trigger", None]}),
-    ]  # fmt: skip
+    ]
     assert not EventPolicy.objects.exists()
 
 

@@ -79,8 +79,19 @@ def test_each_is_stored_as_it_is(rows: list[dict[str, Any]], known: set[int]) ->
     assert [columns_of(stored[jobs[n].id]) for n in added] == [columns_of(jobs[n]) for n in added]
     assert len(stored) == len(added)
     written = [
-        Entry(str(e.job_id), e.at, e.was, e.now, e.attempt, e.actor, e.reason, e.duration_ms, e.error,
-              e.details and json.dumps(e.details, separators=(",", ":")), e.action_id)
+        Entry(
+            str(e.job_id),
+            e.at,
+            e.was,
+            e.now,
+            e.attempt,
+            e.actor,
+            e.reason,
+            e.duration_ms,
+            e.error,
+            e.details and json.dumps(e.details, separators=(",", ":")),
+            e.action_id,
+        )
         for e in AuditEntry.objects.order_by("id")
-    ]  # fmt: skip
+    ]
     assert written == [entries[n] for n in added]

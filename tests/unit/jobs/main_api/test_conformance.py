@@ -145,7 +145,7 @@ ODD: Mapping[str, tuple[object, CheckOutcome, str]] = {
     "FORBIDDEN": ({"errors": [{"extensions": {"code": "FORBIDDEN"}}]}, CheckOutcome.CANNOT_WORK, "Check API_SERVICE"),
     "another API": ({"data": {"hello": "world"}}, CheckOutcome.CANNOT_WORK, "the answer holds no list"),
     "an error": ({"errors": [{"message": "broken"}]}, CheckOutcome.CANNOT_WORK, "campaigns: no code: broken"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("answer", "outcome", "said"), ODD.values(), ids=ODD)

@@ -85,9 +85,24 @@ def test_errors_without_a_path_leave_two_nulls_open() -> None:
 
 #: Paths that name neither a field of the answer nor an item of its list, or cannot be read.
 LOST: list[Any] = [
-    None, [], ["data", "it"], ["settlement"], ["it", "0", "currentWorldTime"], ["it", 9, "x"], ["it", -1], "it", "it.0",
-    ["it", None], ["it", 0.5], ["it", True], ["it", {}], {"0": "it"}, 7, True, [[]],
-]  # fmt: skip
+    None,
+    [],
+    ["data", "it"],
+    ["settlement"],
+    ["it", "0", "currentWorldTime"],
+    ["it", 9, "x"],
+    ["it", -1],
+    "it",
+    "it.0",
+    ["it", None],
+    ["it", 0.5],
+    ["it", True],
+    ["it", {}],
+    {"0": "it"},
+    7,
+    True,
+    [[]],
+]
 CODES = ["NOT_FOUND", "BAD_REQUEST", "INTERNAL_SERVER_ERROR", None]
 
 

@@ -98,12 +98,14 @@ def test_a_removed_patch_field_is_forgotten() -> None:
     ("answer", "fields"),
     [
         ({"affectedFields": ["level"], "patchApplied": [{"path": "/name"}]}, ["level"]),
-        ({"affectedFields": None, "patchApplied": [{"op": "replace", "path": "/variables/a"}, 7, {"op": "test"}]},
-         ["variables.a"]),
+        (
+            {"affectedFields": None, "patchApplied": [{"op": "replace", "path": "/variables/a"}, 7, {"op": "test"}]},
+            ["variables.a"],
+        ),
         ({"affectedFields": [], "patchApplied": {"level": 2}}, ["level"]),
         ({"affectedFields": [], "patchApplied": "all"}, []),
         ({"affectedFields": None}, None),
     ],
-)  # fmt: skip
+)
 def test_patches_and_affected_fields_are_shown(answer: dict[str, Any], fields: list[str] | None) -> None:
     assert EffectExecution.of(answer).affected_fields == fields

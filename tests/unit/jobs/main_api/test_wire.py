@@ -35,14 +35,18 @@ def test_any_bytes_are_json_or_a_value_error(body: bytes) -> None:
 
 
 JSON_TEXT = st.recursive(
-    NUMBER | st.sampled_from(["null", "true", "false", "NaN", "-Infinity", "-0", "-0.0", "1.0", "9" * 4400])
-    | st.text().map(json.dumps) | st.text().map(lambda text: json.dumps(text, ensure_ascii=False)),
-    lambda inner: st.lists(inner, max_size=3).map(lambda each: f"[{' , '.join(each)}]")
-    | st.lists(st.tuples(st.text(max_size=3).map(json.dumps), inner), max_size=3).map(
-        lambda pairs: "{" + ",".join(f"{key}:{value}" for key, value in pairs) + "}"
+    NUMBER
+    | st.sampled_from(["null", "true", "false", "NaN", "-Infinity", "-0", "-0.0", "1.0", "9" * 4400])
+    | st.text().map(json.dumps)
+    | st.text().map(lambda text: json.dumps(text, ensure_ascii=False)),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda each: f"[{' , '.join(each)}]")
+        | st.lists(st.tuples(st.text(max_size=3).map(json.dumps), inner), max_size=3).map(
+            lambda pairs: "{" + ",".join(f"{key}:{value}" for key, value in pairs) + "}"
+        )
     ),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @given(JSON_TEXT, st.integers(0, 200), st.binary(max_size=2))

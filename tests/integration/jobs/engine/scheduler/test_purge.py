@@ -41,14 +41,21 @@ def make_jobs(ends: list[tuple[State, datetime | None]]) -> None:
     """Jobs in these states with these ends, and two audit entries each."""
     same = {"type": "X", "due_at": NOW, "source": "test", "lease_until": NOW + timedelta(days=1)}
     jobs = [(new_job_id(), n, *end) for n, end in enumerate(ends)]
-    insert(Job, (
-        {**same, "id": job, "unique_key": f"{n} {at}", "state": state.value, "finished_at": at}
-        for job, n, state, at in jobs
-    ))  # fmt: skip
-    insert(AuditEntry, (
-        {"job_id": job, "now": now.value, "attempt": 0, "actor": "test"}
-        for job, _, state, _ in jobs for now in (State.QUEUED, state)
-    ))  # fmt: skip
+    insert(
+        Job,
+        (
+            {**same, "id": job, "unique_key": f"{n} {at}", "state": state.value, "finished_at": at}
+            for job, n, state, at in jobs
+        ),
+    )
+    insert(
+        AuditEntry,
+        (
+            {"job_id": job, "now": now.value, "attempt": 0, "actor": "test"}
+            for job, _, state, _ in jobs
+            for now in (State.QUEUED, state)
+        ),
+    )
 
 
 @pytest.fixture

@@ -27,27 +27,73 @@ from scheduler_project.text import plain
 from tests.support.receivers import HttpReceiver, http_receiver, mail_receiver
 
 #: What has broken a channel, or may: lines, headers, markup, escapes, halves, marks, flags, families.
-PIECES = ["x", "word ", "\n", "\r\n", "Bcc: a@b.c\n", "\x00", "\x07", "\u2028", "<!channel>", "&amp;", '"\\', "é",
-          "日本", "🏰", "\ud83c", "e\u0301", "👨\u200d👩\u200d👧", "🇩🇪", "👍🏽"]  # fmt: skip
-TEXTS = st.builds(lambda pieces, n: "".join(pieces) * n, st.lists(st.sampled_from(PIECES), max_size=6),
-                  st.sampled_from([1, 1, 30, 3_000]))  # fmt: skip
+PIECES = [
+    "x",
+    "word ",
+    "\n",
+    "\r\n",
+    "Bcc: a@b.c\n",
+    "\x00",
+    "\x07",
+    "\u2028",
+    "<!channel>",
+    "&amp;",
+    '"\\',
+    "é",
+    "日本",
+    "🏰",
+    "\ud83c",
+    "e\u0301",
+    "👨\u200d👩\u200d👧",
+    "🇩🇪",
+    "👍🏽",
+]
+TEXTS = st.builds(
+    lambda pieces, n: "".join(pieces) * n,
+    st.lists(st.sampled_from(PIECES), max_size=6),
+    st.sampled_from([1, 1, 30, 3_000]),
+)
 MESSAGES = st.builds(
     lambda title, text, details: Message(
-        action="trigger", alert=f"campaign-scheduler-code:critical:{title[:200]}-1", kind="code",
-        severity=Severity.CRITICAL, title=title[:200], message=text, timestamp="2026-01-01T00:00:00.000+00:00",
-        count=42, details=details, environment="test", id="7", links={"alert": "https://a.example/admin/?a=1&b=<2>"},
+        action="trigger",
+        alert=f"campaign-scheduler-code:critical:{title[:200]}-1",
+        kind="code",
+        severity=Severity.CRITICAL,
+        title=title[:200],
+        message=text,
+        timestamp="2026-01-01T00:00:00.000+00:00",
+        count=42,
+        details=details,
+        environment="test",
+        id="7",
+        links={"alert": "https://a.example/admin/?a=1&b=<2>"},
         runbook="Start a worker.",
     ),
-    TEXTS, TEXTS, st.dictionaries(st.sampled_from(["error", "a\nb", "list"]), TEXTS | st.lists(TEXTS, max_size=2)),
-)  # fmt: skip
+    TEXTS,
+    TEXTS,
+    st.dictionaries(st.sampled_from(["error", "a\nb", "list"]), TEXTS | st.lists(TEXTS, max_size=2)),
+)
 LARGEST = Message(
-    action="trigger", alert="a" * 230 + "🏰" * 100, kind="code", severity=Severity.CRITICAL, title="two\nlines",
-    message="\x07" * 400_000, timestamp="2026-01-01T00:00:00.000+00:00", details={"a": "日" * 400_000}, id="7",
-)  # fmt: skip
+    action="trigger",
+    alert="a" * 230 + "🏰" * 100,
+    kind="code",
+    severity=Severity.CRITICAL,
+    title="two\nlines",
+    message="\x07" * 400_000,
+    timestamp="2026-01-01T00:00:00.000+00:00",
+    details={"a": "日" * 400_000},
+    id="7",
+)
 CUT = re.compile(r"… \([\d,]+ more characters cut\)")
-SERVICES = ["discord://a/b", "tgram://123456789:abcdefg_hijklmnop/-4001/", f"pover://{'u' * 30}@{'t' * 30}",
-            "ntfys://x", f"twilio://AC{'a' * 32}:{'b' * 32}@15551234567/15557654321", "json://localhost",
-            "kodi://localhost"]  # fmt: skip
+SERVICES = [
+    "discord://a/b",
+    "tgram://123456789:abcdefg_hijklmnop/-4001/",
+    f"pover://{'u' * 30}@{'t' * 30}",
+    "ntfys://x",
+    f"twilio://AC{'a' * 32}:{'b' * 32}@15551234567/15557654321",
+    "json://localhost",
+    "kodi://localhost",
+]
 often = hypothesis_settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -150,8 +196,9 @@ def test_a_cut_fits_and_splits_no_character(text: str, size: int, of: Any) -> No
 @pytest.mark.parametrize("title", ["one\ntwo", "one\r\ntwo", "one\u2028 two", "one\x85\ttwo", " one \x00\n two\n"])
 def test_a_title_is_one_line_in_every_channel(title: str) -> None:
     """In the subject too."""
-    message = Message(action="trigger", alert=title, kind="code", severity=Severity.INFO, title=title, message="",
-                      timestamp="")  # fmt: skip
+    message = Message(
+        action="trigger", alert=title, kind="code", severity=Severity.INFO, title=title, message="", timestamp=""
+    )
 
     assert message.subject == "[INFO] one two"
     assert message.thread.isalnum()

@@ -33,7 +33,7 @@ _COUNTED: Final = (
 )
 _IS_WAIT: Final = " OR ".join(f"error LIKE '{name}:%'" for name in ERRORS)
 _WAITING: Final = (  # as jobs.state_counts.HAVE_TO_WAIT
-    "SELECT campaign_id, COUNT(*) FROM (SELECT campaign_id, waits_since, error FROM jobs_job "  # noqa: S608 - our own constants
+    "SELECT campaign_id, COUNT(*) FROM (SELECT campaign_id, waits_since, error FROM jobs_job "  # noqa: S608 - states, a limit and errors' names of ours
     f"WHERE state = '{State.RETRYING}' ORDER BY due_at LIMIT {MOST_COUNTED}) AS r "
     f"WHERE waits_since IS NOT NULL OR {_IS_WAIT} GROUP BY campaign_id"
 )

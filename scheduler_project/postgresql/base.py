@@ -7,6 +7,7 @@ After a restart or failover of PostgreSQL all of them are. psycopg's pool tries 
 from typing import Any
 
 from django.db.backends.postgresql import base
+from psycopg import Error
 from psycopg_pool import ConnectionPool
 
 
@@ -24,6 +25,6 @@ def _check(connection: Any) -> None:
     """Raise an error if the connection is broken, and have its pool replace the idle ones, too."""
     try:
         ConnectionPool.check_connection(connection)
-    except Exception:
-        connection._pool.drain()  # noqa: SLF001 - as Django finds a connection's pool
+    except Error:  # raised again: the pool then tries the next connection, or opens one
+        connection._pool.drain()  # noqa: SLF001 - psycopg has no public way from a connection to its pool; Django uses this one
         raise

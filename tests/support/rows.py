@@ -17,7 +17,7 @@ def insert(model: type[Model], rows: Iterable[dict[str, Any]]) -> None:
     fields = [field for field in model._meta.concrete_fields if not isinstance(field, AutoField)]
     names = ", ".join(connection.ops.quote_name(field.attname) for field in fields)
     places = ", ".join(["%s"] * len(fields))
-    sql = f"INSERT INTO {connection.ops.quote_name(model._meta.db_table)} ({names}) VALUES ({places})"  # noqa: S608 - names of ours
+    sql = f"INSERT INTO {connection.ops.quote_name(model._meta.db_table)} ({names}) VALUES ({places})"  # noqa: S608 - quoted names of columns
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.executemany(sql, list(_values(fields, rows)))
 
@@ -52,4 +52,4 @@ def generate(model: type[Model], number: int, same: dict[str, Any], each: dict[s
     into = f"INSERT INTO {connection.ops.quote_name(model._meta.db_table)} ({names})"
     (constants,) = _values([field for field in fields if field.attname not in each], [same])
     with connection.cursor() as cursor:
-        cursor.execute(f"{numbers} {into} SELECT {values} FROM numbers", [number, *constants])  # noqa: S608 - of ours
+        cursor.execute(f"{numbers} {into} SELECT {values} FROM numbers", [number, *constants])  # noqa: S608 - a test's own SQL

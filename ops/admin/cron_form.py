@@ -14,18 +14,8 @@ from ops.admin.base import UntilForm, reason_field
 from ops.admin.guarded_form import GuardedModelForm
 from ops.admin.payload_form import SplitMomentField
 
-FIELDS: Final = (
-    "name",
-    "expression",
-    "time_zone",
-    "type",
-    "campaign_id",
-    "payload",
-    "priority",
-    "misfire",
-    "enabled",
-    "disabled_until",
-)
+#: The form asks for the reason of any change, and not for that of disabling apart.
+FIELDS: Final = tuple(name for name in cron_tasks.SETTINGS if name != "disabled_reason")
 
 
 class CronTaskForm(GuardedModelForm):

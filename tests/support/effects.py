@@ -3,16 +3,29 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.utils import timezone
 
 from jobs import policies, service
 from jobs.engine.worker import attempt
+from jobs.main_api.model import Effect
 from jobs.models import Job
 from jobs.service import Submission
 from jobs.states import State
 from tests.support.servers import SandboxApi
+
+EFFECT: Final = Effect(
+    id="effect-1",
+    name="old",
+    effect_type="",
+    entity_type="EVENT",
+    entity_id="event-1",
+    timing="",
+    priority=1,
+    is_active=True,
+    version=1,
+)
 
 
 def effect_job(effect_id: str = "effect-1-1") -> Job:

@@ -11,19 +11,9 @@ from redis import Redis
 from jobs.main_api.cache import CAMPAIGNS, Cache
 from jobs.main_api.listing import Listing
 from jobs.main_api.model import Campaign, Effect
+from tests.support.effects import EFFECT
 from tests.support.servers import redis_away
 
-EFFECT = Effect(
-    id="effect-1",
-    name="old",
-    effect_type="",
-    entity_type="EVENT",
-    entity_id="event-1",
-    timing="",
-    priority=1,
-    is_active=True,
-    version=1,
-)
 CHANGED = replace(EFFECT, name="new")
 CAMPAIGN = Campaign(id="campaign-1", name="C", is_active=True)
 Read = Callable[[Cache, Callable[[], Any]], Any]

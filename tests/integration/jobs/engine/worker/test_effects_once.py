@@ -7,18 +7,18 @@ import pytest
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from jobs import service
 from jobs.errors import JobError
 from jobs.main_api.answers import Answer, Fault, Reply, Request, read_reply
 from jobs.main_api.client import main_api
 from jobs.main_api.executing import read_execution
-from jobs.main_api.model import Effect
 from jobs.run import Run
 from jobs.service import Submission
 from jobs.states import State
 from tests.support.answers import EXECUTED, REFUSED, UNCLEAR, UNDERSTOOD
-from tests.support.effects import effect_job, run, run_with_reply
+from tests.support.effects import EFFECT, effect_job, run, run_with_reply
 from tests.support.examples import examples
 from tests.support.servers import SandboxApi
 
@@ -119,25 +119,11 @@ def test_a_bug_between_sending_and_answer_leaves_an_unknown_outcome(
 
     monkeypatch.setattr("jobs.main_api.transport.read_reply", breaks)
     job = effect_job()
-    monkeypatch.setattr(type(main_api().cache), "effect", lambda *_: _effect())
+    monkeypatch.setattr(type(main_api().cache), "effect", lambda *_: replace(EFFECT, id="effect-1-1"))
     job = run(job)
 
     assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
     assert len(sandbox.world()["executions"]) == 1
-
-
-def _effect() -> Any:
-    return Effect(
-        id="effect-1-1",
-        name="E",
-        effect_type="t",
-        entity_type="event",
-        entity_id="event-1-1",
-        timing="PRE",
-        priority=1,
-        is_active=True,
-        version=1,
-    )
 
 
 def test_a_reactivated_effect_is_executed(sandbox: SandboxApi) -> None:

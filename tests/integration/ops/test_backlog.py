@@ -12,7 +12,9 @@ from jobs import pauses, service
 from jobs.models import Job, OutcomeMinute
 from jobs.schedules import firing
 from jobs.service import Submission
+from jobs.state_counts import count_retrying
 from jobs.states import Priority, State
+from jobs.waits import ERRORS
 from jobs.world.clock import WorldTime
 from ops.reads import backlog
 from ops.reads.backlog import Backlog
@@ -106,6 +108,34 @@ def test_a_town_whose_recalculation_is_queued_knows_its_turn(admin_client: Clien
     assert "Population growth of Riverton is due; a recalculation that waits for a worker makes its job." in text
     assert "12 more urgent jobs go first." in text
     assert f"/admin/jobs/job/{job.pk}/change/" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [
+        *[(f"{name}: why", 1) for name in ERRORS],
+        ("TransientError: HTTP 503", 0),
+        (f"{ERRORS[0]}Again: why", 0),
+        ("", 0),
+    ],
+)
+@pytest.mark.parametrize("before", [True, False], ids=["had waited", "had not waited"])
+def test_every_place_counts_the_same_jobs_as_waiting(
+    admin_client: Client, alive: Redis, error: str, waits: int, *, before: bool
+) -> None:
+    """Dashboard, filter and campaigns: by the time since when it waits or, where an attempt had begun, by its error."""
+    campaign()
+    (job,) = submit(1)
+    since = timezone.now() if before else None
+    Job.objects.filter(pk=job.pk).update(state=State.RETRYING, waits_since=since, error=error)
+
+    (row,) = admin_client.get(PAGE).context["cl"].result_list
+    listed = admin_client.get("/admin/jobs/job/?waits=any").context["cl"].result_list
+    counted = count_retrying()
+
+    expected = 1 if before else waits
+    assert (counted.waiting, row.counts.waits, len(listed)) == (expected, expected, expected)
+    assert counted.failing == 1 - expected
 
 
 def test_the_list_counts_what_waits(admin_client: Client, alive: Redis) -> None:

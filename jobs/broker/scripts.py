@@ -10,7 +10,7 @@ import msgspec
 from redis import Redis
 from redis.exceptions import NoScriptError
 
-FAIR_SHARE: Final = 50  #: ids of one campaign in a queue's list at a time (see lua/fair_share.lua)
+FAIR_SHARE: Final = 50  #: ids of one campaign in a queue's list at a time (see lua/enter.lua)
 MOST_PARKED: Final = 1000  #: ids that one call parks or releases; it blocks Redis for some ten milliseconds
 _FOLDER: Final = Path(__file__).parent / "lua"
 _encode = msgspec.msgpack.Encoder().encode
@@ -20,7 +20,9 @@ class Script:
     """One script, loaded into Redis when it is first needed there. Threads share it."""
 
     def __init__(self, name: str) -> None:
-        self._source = (_FOLDER / "fair_share.lua").read_text() + (_FOLDER / f"{name}.lua").read_text()
+        # Redis makes each function anew whenever it runs a script, so the one of each submission has few.
+        parts = ("enter", name) if name == "enqueue" else ("enter", "fair_share", name)
+        self._source = "".join((_FOLDER / f"{part}.lua").read_text() for part in parts)
         self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()  # its name in Redis
 
     def run(self, connection: Redis, blob: bytes = b"", **given: Any) -> Any:

@@ -1,10 +1,4 @@
--- Fair shares. A queue's list (RQ's own key) holds at most `share` IDs of one campaign; the rest of a busy campaign waits
--- in a backlog of its own, and each of its IDs that leaves the list lets the next one in at the end of the list.
--- A campaign with one job waits for at most one share of each busy campaign.
-local function share_key(queue) return 'scheduler:share:' .. queue end
-local function backlogged_key(queue) return 'scheduler:backlogged:' .. queue end
-local function backlog_key(queue, campaign) return 'scheduler:backlog:' .. queue .. ':' .. campaign end
-local function list_key(queue) return 'rq:queue:' .. queue end
+-- What else fair shares need (see enter.lua): how IDs leave a list, wait aside and return.
 
 -- The active pauses ("campaign:c-1", "type:T", "queue:low"), filled in by fetch.lua. A job of a paused type or campaign is
 -- parked in a list per queue and pause when a worker first meets it, and returns to its queue when the pause ends.
@@ -12,16 +6,6 @@ local function list_key(queue) return 'rq:queue:' .. queue end
 local paused = {}
 local PARKED = 'scheduler:parked'
 local function parked_key(place) return PARKED .. ':' .. place end
-
-local function enter(queue, campaign, id, share)
-  if redis.call('HINCRBY', share_key(queue), campaign, 1) <= share then
-    redis.call('RPUSH', list_key(queue), id)
-  else
-    redis.call('HINCRBY', share_key(queue), campaign, -1)
-    redis.call('RPUSH', backlog_key(queue, campaign), id)
-    redis.call('HINCRBY', backlogged_key(queue), campaign, 1)
-  end
-end
 
 local function next_of(queue, campaign)
   local id = redis.call('LPOP', backlog_key(queue, campaign))

@@ -23,7 +23,7 @@ from jobs.group_commit import GroupCommit
 from jobs.ledger import Entry, Move
 from jobs.ledger import moves as ledger
 from jobs.ledger.changes import Change, differences_from
-from jobs.ledger.recording import announce_committed
+from jobs.ledger.recording import after_commit, announce_committed
 from jobs.models import Job, JobAction
 from jobs.run import Followup
 from jobs.states import CANCELLABLE, DISCARDABLE, FINAL, RESCHEDULABLE, RETRYABLE, WAITING, State
@@ -103,12 +103,19 @@ def _store(
     changes = changes_of(jobs[0]) if changes_of else None
     has_stops = any(waits_for_world_time(job) for job in jobs)
     with transaction.atomic() if has_stops else nullcontext():
-        by_key = ledger.create_many(jobs, **by._asdict(), changes=changes)
+        by_key, noted = ledger.create_many(jobs, **by._asdict(), changes=changes)
         if has_stops:
             _place_stops(jobs, by_key)
-    answers = [(stored := by_key[job.unique_key], stored is job) for job in jobs]
-    enqueue.enqueue_after_commit([job for job, is_new in answers if is_new])
-    return answers
+    if noted:
+        after_commit(partial(_enqueue, noted))
+    return [(stored := by_key[job.unique_key], stored is job) for job in jobs]
+
+
+def _enqueue(noted: Sequence[tuple[Job, Entry]]) -> None:
+    """Enqueue new jobs that are committed, and announce them while Redis works."""
+    finish = enqueue.begin_committed([job for job, _ in noted])
+    announce_committed(noted)
+    finish()
 
 
 def _store_with_others(job: Job, by: By) -> tuple[Job, bool]:

@@ -6,8 +6,8 @@ sweep finds the QUEUED jobs that could not be enqueued, and the rescuer the othe
 
 import os
 import zlib
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from django.conf import settings
 from django.utils import timezone
 from redis import ConnectionError as ConnectionLost
 from redis import Redis, RedisError
+from redis.exceptions import NoScriptError
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 
@@ -34,6 +35,7 @@ RECOUNTED: Final = 20_000  # ids of a list: it blocks Redis for about ten millis
 #: Clients with a connection each that no thread uses at the moment: as many as have enqueued at once.
 _kept: Final[list[Redis]] = []
 os.register_at_fork(after_in_child=_kept.clear)
+_ENQUEUED_LATER: Final = "the scheduler enqueues them when Redis answers"
 _QUEUES: Final = {priority.value: priority.queue for priority in Priority}
 
 AnyJob = Job | Claimed | Enqueued
@@ -49,40 +51,81 @@ def enqueue(jobs: Sequence[AnyJob]) -> int:
 
     Raises redis.RedisError.
     """
+    return _begin(jobs)()
+
+
+def _begin(jobs: Sequence[AnyJob]) -> Callable[[], int]:
+    """Send jobs to Redis and return a function that does the rest of `enqueue`. Both raise redis.RedisError."""
     now = timezone.now()
-    queued = [_row(job) for job in jobs if job.state == State.QUEUED]
-    waiting: list[tuple[Any, ...]] = []
+    queued = [job for job in jobs if job.state == State.QUEUED]
+    waiting: list[tuple[AnyJob, datetime]] = []
     if len(queued) < len(jobs):
         horizon = now + settings.FEED_HORIZON + MARGIN
         waiting = [
-            (*_row(job), job.due_at.timestamp())
+            (job, job.due_at)
             for job in jobs
             if job.state in WAITING and job.due_at is not None and job.due_at <= horizon
         ]
+    count = len(queued) + len(waiting)
+    finish = _begin_calls(script("enqueue"), _calls(queued, waiting, now)) if count else None
+
+    def answer() -> int:
+        if finish:
+            finish()
+        return count
+
+    return answer
+
+
+def _calls(
+    queued: Sequence[AnyJob], waiting: Sequence[tuple[AnyJob, datetime]], now: datetime
+) -> Iterator[dict[str, Any]]:
+    """What the script is given, for BATCH jobs of each kind at a time."""
     for start in range(0, max(len(queued), len(waiting)), BATCH):
-        _run(
-            script("enqueue"),
-            queued=queued[start : start + BATCH],
-            waiting=waiting[start : start + BATCH],
-            blob=_data(),
-            timeout=int(settings.JOB_TIMEOUT.total_seconds()),
-            stamp=f"{now.isoformat(timespec='microseconds')[:-6]}Z",  # as rq.utils.utcformat, whose strftime is slow
-            fair_share=FAIR_SHARE,
-        )
-    return len(queued) + len(waiting)
+        yield {
+            "queued": [_row(job) for job in queued[start : start + BATCH]],
+            "waiting": [(*_row(job), due_at.timestamp()) for job, due_at in waiting[start : start + BATCH]],
+            "blob": _data(),
+            "timeout": int(settings.JOB_TIMEOUT.total_seconds()),
+            "stamp": f"{now.isoformat(timespec='microseconds')[:-6]}Z",  # as rq.utils.utcformat, whose strftime is slow
+            "fair_share": FAIR_SHARE,
+        }
 
 
-def _run(wanted: Script, **given: Any) -> None:
-    """Run a script that may run twice, on a kept connection: one of the pool's costs twice as much."""
+def _begin_calls(wanted: Script, calls: Iterator[dict[str, Any]]) -> Callable[[], None]:
+    """Begin calls that may run twice, on a kept connection: one of the pool's costs twice as much.
+
+    While Redis works on one, the next one is made and sent. The function returned waits until all have run.
+    """
     try:
         client = _kept.pop()
     except IndexError:
         client = keys.own_redis()
+    raw: Any = client.connection
+    sent: list[dict[str, Any]] = []
+    is_lost = False
     try:
-        wanted.begin(client, **given)()
-    except ConnectionLost:  # the server may have closed it long ago; now it connects again
-        wanted.begin(client, **given)()
-    _kept.append(client)  # not after an error: an answer may still come
+        for given in calls:
+            sent.append(given)
+            wanted.send(client, **given)
+    except ConnectionLost:  # the server may have closed it long ago
+        is_lost = True
+        sent.extend(calls)
+
+    def finish() -> None:
+        again = is_lost
+        try:
+            for _ in () if is_lost else sent:
+                raw.read_response()
+        except (ConnectionLost, NoScriptError):  # it may have been restarted
+            again = True
+        if again:
+            raw.disconnect()  # more answers may come; now it connects again
+            for given in sent:
+                wanted.begin(client, **given)()
+        _kept.append(client)  # not after an error: an answer may still come
+
+    return finish
 
 
 def dequeue(jobs: Sequence[AnyJob]) -> None:
@@ -102,21 +145,35 @@ def enqueue_after_commit(jobs: Sequence[AnyJob]) -> None:
     after_commit(partial(enqueue_committed, list(jobs)))
 
 
-def enqueue_committed(jobs: list[AnyJob]) -> None:
+def enqueue_committed(jobs: Sequence[AnyJob]) -> None:
     """Enqueue at once. After a Redis outage the scheduler does it: see the module's docstring."""
-    _quietly(enqueue, jobs, next_step="the scheduler enqueues them when Redis answers")
+    begin_committed(jobs)()
+
+
+def begin_committed(jobs: Sequence[AnyJob]) -> Callable[[], object]:
+    """Send jobs to Redis at once; the function returned waits until they are there, as `enqueue_committed`."""
+    try:
+        finish = _begin(jobs)
+    except RedisError as error:
+        return partial(_warn, jobs, error, _ENQUEUED_LATER)
+    return partial(_quietly, finish, jobs, _ENQUEUED_LATER)
 
 
 def dequeue_after_commit(jobs: Sequence[AnyJob]) -> None:
     """Dequeue after the commit; during a Redis outage the claim of the job fails."""
-    after_commit(partial(_quietly, dequeue, list(jobs), next_step="no worker can claim them"))
+    left = list(jobs)
+    after_commit(partial(_quietly, partial(dequeue, left), left, "no worker can claim them"))
 
 
-def _quietly(verb: Callable[[Sequence[AnyJob]], object], jobs: list[AnyJob], *, next_step: str) -> None:
+def _quietly(act: Callable[[], object], jobs: Sequence[AnyJob], next_step: str) -> None:
     try:
-        verb(jobs)
+        act()
     except RedisError as error:
-        log.warning("enqueue.redis_unreachable", jobs=len(jobs), error=str(error), next=next_step)
+        _warn(jobs, error, next_step)
+
+
+def _warn(jobs: Sequence[AnyJob], error: RedisError, next_step: str) -> None:
+    log.warning("enqueue.redis_unreachable", jobs=len(jobs), error=str(error), next=next_step)
 
 
 def _row(job: AnyJob) -> tuple[str, str, str, str, str, int, int, int]:

@@ -34,22 +34,28 @@ class Script:
             connection.script_load(self._source)
             return connection.execute_command("EVALSHA", self._sha, 0, *arguments)
 
+    def send(self, connection: Redis, blob: bytes = b"", **given: Any) -> None:
+        """Send it; who calls this reads the answer.
+
+        For a client with a single connection (keys.own_redis). It bypasses redis-py's client, which takes half of a
+        call's time and resends what may have been executed. Raises redis.RedisError.
+        """
+        raw: Any = connection.connection
+        raw.send_command("EVALSHA", self._sha, 0, _encode(given), blob)
+
     def begin(self, connection: Redis, blob: bytes = b"", **given: Any) -> Callable[[], Any]:
         """Send it and return a function that waits for the answer; nothing else may be sent before.
 
-        For a client with a single connection (keys.own_redis). It bypasses redis-py's client, which takes half of a
-        call's time and resends what may have been executed. Both raise redis.RedisError.
+        For a client as `send` needs. Both raise redis.RedisError.
         """
-        raw: Any = connection.connection
-        arguments = (_encode(given), blob)
-        raw.send_command("EVALSHA", self._sha, 0, *arguments)
+        self.send(connection, blob, **given)
 
         def answer() -> Any:
+            raw: Any = connection.connection
             try:
                 return raw.read_response()
-            except NoScriptError:  # as above
-                connection.script_load(self._source)
-                return connection.execute_command("EVALSHA", self._sha, 0, *arguments)
+            except NoScriptError:
+                return self.run(connection, blob, **given)
 
         return answer
 

@@ -1,7 +1,7 @@
 """The ledger's interface to a database, and the SQL that both dialects share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Final
@@ -108,11 +108,22 @@ PURGED_AT_ONCE: Final = 250  # jobs a transaction, which others may have to wait
 class Statements(ABC):
     """The ledger's statements; each runs in the caller's transaction."""
 
-    overlaps: bool = False  #: the database works in a process of its own, and `cycle` can do something else meanwhile
+    overlaps: bool = False  #: the database works in a process of its own, and something else can be done meanwhile
 
     @abstractmethod
     def insert(self, jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
         """Insert the jobs whose unique key is new, each with its audit entry; return the keys inserted."""
+
+    def insert_each(
+        self, batches: Sequence[Callable[[], tuple[Mapping[str, Job], Sequence[Entry]]]]
+    ) -> Iterator[tuple[Mapping[str, Job], Sequence[Entry], set[str]]]:
+        """Make each batch, `insert` it, and yield it with the keys inserted.
+
+        Where the database `overlaps`, the next one is made while it works, and must not use this connection.
+        """
+        for make in batches:
+            jobs, entries = make()
+            yield jobs, entries, self.insert(jobs, entries)
 
     @abstractmethod
     def block(self, *, more: bool) -> AbstractContextManager[object]:

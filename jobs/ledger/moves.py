@@ -52,24 +52,26 @@ def create_many(
     reason: str,
     action: JobAction | None = None,
     changes: Mapping[str, Change] | None = None,
-) -> dict[str, Job]:
-    """Insert `jobs` and return the stored job by unique key, which may be an earlier one.
+) -> tuple[dict[str, Job], list[tuple[Job, Entry]]]:
+    """Insert `jobs`; return the stored job by unique key, which may be an earlier one, and the new ones' entries.
 
-    `changes` are recorded with each new job: how a copy differs from its original.
-    Raises StateConflict unless each is SCHEDULED or QUEUED.
+    `changes` are recorded with each new job: how a copy differs from its original. `job_moved` is left to the caller:
+    see `announce_committed`. Raises StateConflict unless each is SCHEDULED or QUEUED.
     """
     for job in jobs:
         _check_new(job)
     stored: dict[str, Job] = {}
     noted: list[tuple[Job, Entry]] = []
-    sql = statements()
-    with connection.wrap_database_errors, sql.block(more=len(jobs) > BATCH):
-        for batch in _batches(jobs):
-            wanted: dict[str, Job] = {}
-            for job in batch:
-                wanted.setdefault(job.unique_key, job)
-            entries = entries_of([Recorded(job, "", reason, None, changes) for job in wanted.values()], actor, action)
-            new = statements().insert(wanted, entries)  # the block may have connected anew
+
+    def with_entries(batch: Sequence[Job]) -> tuple[dict[str, Job], list[Entry]]:
+        wanted: dict[str, Job] = {}
+        for job in batch:
+            wanted.setdefault(job.unique_key, job)
+        return wanted, entries_of([Recorded(job, "", reason, None, changes) for job in wanted.values()], actor, action)
+
+    batches = [partial(with_entries, batch) for batch in _batches(jobs)]
+    with connection.wrap_database_errors, statements().block(more=len(batches) > 1):
+        for wanted, entries, new in statements().insert_each(batches):  # the block may have connected anew
             noted += [
                 (job, entry) for job, entry in zip(wanted.values(), entries, strict=True) if job.unique_key in new
             ]
@@ -78,8 +80,7 @@ def create_many(
             if known:
                 # The caller's own stays, if an earlier batch has stored it.
                 stored = {job.unique_key: job for job in Job.objects.filter(unique_key__in=known)} | stored
-    announce(noted)
-    return stored
+    return stored, noted
 
 
 def entry_of_new(job: Job, *, actor: str, reason: str, action: JobAction | None) -> Entry:
@@ -95,8 +96,8 @@ def entry_of_new(job: Job, *, actor: str, reason: str, action: JobAction | None)
 def create_noted(jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
     """Insert jobs by unique key, at most BATCH, each with its entry; return the keys that are new.
 
-    Call it outside a transaction. `job_moved` is left to the caller: see `announce`. After an error, such as that of a
-    write of several threads' jobs, a connection that broke is replaced.
+    Call it outside a transaction. `job_moved` is left to the caller: see `announce_committed`. After an error, such
+    as that of a write of several threads' jobs, a connection that broke is replaced.
     """
     of_thread = transaction.get_connection()  # `connection` looks it up for each attribute
     if of_thread.errors_occurred:

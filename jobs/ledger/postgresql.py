@@ -1,6 +1,7 @@
 """The ledger's statements in PostgreSQL's dialect."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from itertools import pairwise
@@ -193,6 +194,40 @@ class PostgreSQL(Statements):
         self._cursor.execute(*insertion_of(jobs.values(), entries))
         return {row[0] for row in self._cursor.fetchall()}
 
+    def insert_each(
+        self, batches: Sequence[Callable[[], tuple[Mapping[str, Job], Sequence[Entry]]]]
+    ) -> Iterator[tuple[Mapping[str, Job], Sequence[Entry], set[str]]]:
+        """See Statements."""
+        if not self.overlaps:
+            yield from super().insert_each(batches)
+            return
+        left = deque(batches)
+        ready: deque[tuple[Mapping[str, Job], Sequence[Entry], tuple[str, Sequence[Any]]]] = deque()
+
+        def make() -> None:
+            jobs, entries = left.popleft()()
+            ready.append((jobs, entries, insertion_of(jobs.values(), entries)))
+
+        if left:
+            make()
+        while ready:
+            jobs, entries, insertion = ready.popleft()
+            self._execute(*insertion, meanwhile=make if left else None)
+            yield jobs, entries, {row[0] for row in self._cursor.fetchall()}
+
+    def _execute(self, statement: str, parameters: Sequence[Any], *, meanwhile: Callable[[], None] | None) -> None:
+        """Execute a statement, with `meanwhile` called while the database works."""
+        if meanwhile is None:
+            self._cursor.execute(statement, parameters)
+            return
+        with self._raw.pipeline() as pipeline:  # its end waits for the answer
+            self._cursor.execute(statement, parameters)
+            # The Sync, which commits outside of a transaction, goes out at once: if this process stopped in
+            # `meanwhile`, it would keep the rows locked. pipeline.sync() would wait for the answer.
+            pipeline.pgconn.pipeline_sync()
+            pipeline.result_queue.append(None)
+            meanwhile()
+
     def block(self, *, more: bool) -> AbstractContextManager[object]:
         """See Statements; a statement alone is a transaction by itself."""
         return transaction.atomic() if more else nullcontext()
@@ -209,16 +244,7 @@ class PostgreSQL(Statements):
         attempts, wanted = _array([str(e.job.id) for e in endings]), _array(ids)
         reads = None if by.reads is None else as_json(by.reads)
         parameters = (ended, by.now, by.lease_until, by.actor, by.worker, wanted, by.minute, by.shard, attempts, reads)
-        if meanwhile and self.overlaps:
-            with self._raw.pipeline() as pipeline:  # its end waits for the answer
-                self._cursor.execute(self.CYCLE, parameters)
-                # The commit's Sync goes out at once: if this process stopped in `meanwhile`, it would keep the rows
-                # locked. pipeline.sync() would wait for the answer.
-                pipeline.pgconn.pipeline_sync()
-                pipeline.result_queue.append(None)
-                meanwhile()
-        else:
-            self._cursor.execute(self.CYCLE, parameters)
+        self._execute(self.CYCLE, parameters, meanwhile=meanwhile if self.overlaps else None)
         found, current = dict[str, Claimed](), set[AttemptKey]()
         for row in self._cursor.fetchall():
             if row[1] is None:

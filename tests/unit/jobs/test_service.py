@@ -4,18 +4,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import DatabaseError
 from django.utils import timezone
 from redis import Redis
-from rq.job import Job as RQJob
 
 from jobs import service
-from jobs.broker import keys
+from jobs.broker import enqueue, keys
 from jobs.engine.worker import attempt
 from jobs.errors import InvalidJob
 from jobs.ledger import moves
 from jobs.models import AuditEntry, Job
 from jobs.registry import type_named
 from jobs.service import Submission
+from jobs.signals import job_moved
 
 EFFECT = {"effectId": "e-1", "executeAt": timezone.now().isoformat()}
 PAYLOADS: dict[str, dict[str, Any]] = {
@@ -108,18 +109,54 @@ def test_the_same_work_twice_is_one_job(redis: Redis) -> None:
     assert AuditEntry.objects.filter(job=first).count() == 1
 
 
-@pytest.mark.django_db(transaction=True)
-def test_the_same_work_twice_in_a_long_list_is_one_new_job(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if it is written in two batches: the first one is new, and enqueued."""
+@pytest.fixture
+def short_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two jobs are many, for the ledger and for Redis."""
     monkeypatch.setattr(moves, "BATCH", 2)
+    monkeypatch.setattr(enqueue, "BATCH", 2)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("short_batches")
+@pytest.mark.parametrize("subjects", ["a", "aa", "ab", "abc", "abac", "kabac", "abkkcab", "kkk", "abcdefg"])
+def test_the_same_work_twice_in_a_long_list_is_one_new_job(redis: Redis, subjects: str) -> None:
+    """Also if it is written in two batches: the first one is new, enqueued and announced. The work of k is known."""
     due = timezone.now()
-    wanted = [submission(due_at=due, subject=subject) for subject in ("a", "b", "a", "c")]
+    known = submit(due_at=due, subject="k")
+    redis.flushall()
+    said: list[str] = []
 
-    answers = service.submit_many(wanted, actor="test")
+    def note(moves: list[Any], **_: Any) -> None:
+        said.extend(m.job_id for m in moves)
 
-    assert [is_new for _, is_new in answers] == [True, True, False, True]
-    assert answers[0][0].pk == answers[2][0].pk
-    assert all(redis.exists(RQJob.key_for(str(job.pk))) for job, _ in answers)
+    job_moved.connect(note)  # by a weak reference, for as long as this test runs
+    answers = service.submit_many([submission(due_at=due, subject=s) for s in subjects], actor="test")
+
+    assert [(job.subject, new) for job, new in answers] == [
+        (s, s != "k" and s not in subjects[:n]) for n, s in enumerate(subjects)
+    ]
+    assert {job.pk for job, _ in answers if job.subject == "k"} <= {known.pk}
+    new = [str(job.pk) for job, new in answers if new]
+    assert {str(job.pk) for job, _ in answers if job.subject != "k"} == set(new)
+    assert said == keys.texts(redis.lrange("rq:queue:normal", 0, -1)) == new
+    entries = AuditEntry.objects.exclude(job=known).order_by("id").values_list("job_id", flat=True)
+    assert list(map(str, entries)) == new
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("short_batches")
+@pytest.mark.parametrize("place", range(5))
+def test_of_a_list_that_the_database_refuses_nothing_is_left(redis: Redis, place: int) -> None:
+    """Whichever batch has what it refuses; the connection serves the next call."""
+    wanted = [submission(subject=str(n), occurrences=2**70 if n == place else 1) for n in range(5)]
+
+    with pytest.raises((DatabaseError, OverflowError)):  # PostgreSQL's, and Python's sqlite3
+        service.submit_many(wanted, actor="test")
+
+    assert not Job.objects.exists()
+    assert not AuditEntry.objects.exists()
+    assert not redis.keys("rq:*")
+    assert all(new for _, new in service.submit_many([submission(subject=str(n)) for n in range(5)], actor="test"))
 
 
 @pytest.mark.django_db

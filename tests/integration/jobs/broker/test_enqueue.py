@@ -29,13 +29,17 @@ def close_connections(redis: Redis) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("forget", [close_connections, Redis.script_flush], ids=["connection", "script"])
-def test_a_kept_connection_that_redis_has_forgotten_loses_no_job(redis: Redis, forget: Callable[[Redis], None]) -> None:
-    """As a restarted Redis has, which knows neither the connection nor the script."""
-    (first,) = submit(1)
+@pytest.mark.parametrize("calls", [1, 3])
+def test_a_kept_connection_that_redis_has_forgotten_loses_no_job(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, forget: Callable[[Redis], None], calls: int
+) -> None:
+    """As a restarted Redis has, which knows neither the connection nor the script; however many calls of it."""
+    monkeypatch.setattr(enqueue, "BATCH", 2)
+    jobs = submit(1)
     forget(redis)
-    (second,) = submit(1, campaign_id="c-2")
+    jobs += submit(2 * calls, campaign_id="c-2") + submit(1, campaign_id="c-3")
 
-    assert queued_ids(redis) == [str(first.pk), str(second.pk)]
+    assert queued_ids(redis) == [str(job.pk) for job in jobs]
 
 
 class Known(Redis):

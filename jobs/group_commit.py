@@ -59,7 +59,7 @@ class GroupCommit(Generic[T, R]):
 
     def add(self, item: T) -> R:
         """Write an item and return its answer. Raises what `write` raises for it alone."""
-        mine = _Place[T, R](item)
+        mine: _Place[T, R] = _Place(item)
         try:
             with self._mutex:
                 self._queue.append(mine)

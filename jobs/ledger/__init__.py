@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from jobs.ledger.base import DATED_COLUMNS, PLACED_COLUMNS, PURGED_AT_ONCE, Statements
 from jobs.ledger.entries import entries_of_end, entry_of_claim
@@ -62,15 +63,16 @@ class _OfThread(threading.local):
 _last = _OfThread()
 
 
-def statements() -> Statements:
-    """The statements of the default database, on its connection of this thread."""
-    connection = connections[DEFAULT_DB_ALIAS]  # django.db.connection looks it up for each attribute
+def statements(connection: BaseDatabaseWrapper | None = None) -> Statements:
+    """The statements of the default database, on its connection of this thread, which the caller may have at hand."""
+    if connection is None:
+        connection = connections[DEFAULT_DB_ALIAS]  # django.db.connection looks it up for each attribute
     raw: Any = connection.connection
     if raw is None:
         connection.ensure_connection()
         raw = connection.connection
     if _last.raw is not raw:
         is_sqlite = connection.vendor == "sqlite"
-        _last.statements = SQLite(raw) if is_sqlite else PostgreSQL(raw, overlaps=not is_pooled(connection))
+        _last.statements = SQLite(raw, connection) if is_sqlite else PostgreSQL(raw, overlaps=not is_pooled(connection))
         _last.raw = raw
     return _last.statements

@@ -102,7 +102,7 @@ def create_noted(jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
     of_thread = transaction.get_connection()  # `connection` looks it up for each attribute
     if of_thread.errors_occurred:
         of_thread.close_if_unusable_or_obsolete()
-    sql = statements()
+    sql = statements(of_thread)
     with of_thread.wrap_database_errors, sql.block(more=False):
         return sql.insert(jobs, entries)
 

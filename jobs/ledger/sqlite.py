@@ -11,7 +11,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from jobs.ledger.base import (
     ADDED,
@@ -111,8 +112,9 @@ class SQLite(Statements):
     GROUP: Final = GROUP.format(values="?, ?, ?, ?, ?, ?")
     HOUR: Final = HOUR.format(values="?, ?, ?")
 
-    def __init__(self, raw: sqlite3.Connection) -> None:
+    def __init__(self, raw: sqlite3.Connection, connection: BaseDatabaseWrapper) -> None:
         self._raw = raw
+        self._connection = connection
 
     def insert(self, jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
         count = write(self._raw, self.INSERT, [self._inserted(job) for job in jobs.values()])
@@ -159,7 +161,7 @@ class SQLite(Statements):
         )
 
     def block(self, *, more: bool) -> AbstractContextManager[object]:
-        connection: Any = connections[DEFAULT_DB_ALIAS]
+        connection = self._connection
         if more or connection.in_atomic_block or not isinstance(connection, DatabaseWrapper):
             return transaction.atomic(savepoint=False)
         return connection.raw_transaction()

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from threading import Barrier
+from threading import Barrier, get_ident
 from typing import Any, Final
 
 import pytest
@@ -19,8 +19,10 @@ from jobs import service
 from jobs.broker import keys
 from jobs.errors import InvalidJob
 from jobs.ledger import Entry, moves
+from jobs.ledger.recording import Moved
 from jobs.models import AuditEntry, Job
 from jobs.service import Submission
+from jobs.signals import job_moved
 from tests.support.examples import examples
 from tests.support.servers import wait_until
 
@@ -46,13 +48,14 @@ def submit(changes: dict[str, Any]) -> tuple[Job, bool] | str:
         return repr(error)
 
 
-def submit_at_once(wanted: Sequence[dict[str, Any]]) -> list[tuple[Job, bool] | str]:
+def submit_at_once(wanted: Sequence[dict[str, Any]]) -> list[tuple[int, tuple[Job, bool] | str]]:
+    """The answers, each with its thread."""
     start = Barrier(len(wanted))
 
-    def run(changes: dict[str, Any]) -> tuple[Job, bool] | str:
+    def run(changes: dict[str, Any]) -> tuple[int, tuple[Job, bool] | str]:
         try:
             start.wait(60)
-            return submit(changes)
+            return get_ident(), submit(changes)
         finally:
             connections.close_all()
 
@@ -69,12 +72,20 @@ def forget_all(redis: Redis) -> None:
 @given(st.lists(WORK | BAD | WORSE, min_size=2, max_size=8))
 @examples(20)
 def test_each_gets_what_it_would_have_got_alone(redis: Redis, wanted: list[dict[str, Any]]) -> None:
-    """New work once, the same job for the same work, and its own error; each job has one entry and is queued once."""
+    """New work once, the same job for the same work, and its own error.
+
+    Each job has one entry, is queued once, and is announced once by the thread that submitted it.
+    """
     forget_all(redis)
     alone = [answer if isinstance(answer := submit(changes), str) else answer[0].subject for changes in wanted]
     forget_all(redis)
+    said: list[tuple[str, int]] = []
 
-    answers = submit_at_once(wanted)
+    def note(moves: Sequence[Moved], **_: Any) -> None:
+        said.extend((m.job_id, get_ident()) for m in moves)
+
+    job_moved.connect(note)  # by a weak reference, for as long as this test runs
+    threads, answers = zip(*submit_at_once(wanted), strict=True)
 
     assert [answer if isinstance(answer, str) else answer[0].subject for answer in answers] == alone
     jobs = {str(pk): subject for pk, subject in Job.objects.values_list("pk", "subject")}
@@ -84,6 +95,8 @@ def test_each_gets_what_it_would_have_got_alone(redis: Redis, wanted: list[dict[
     assert Counter(str(job.pk) for job, new in stored if new) == Counter(jobs.keys())
     assert Counter(map(str, AuditEntry.objects.values_list("job_id", flat=True))) == Counter(jobs.keys())
     assert Counter(keys.texts(redis.lrange("rq:queue:normal", 0, -1))) == Counter(jobs.keys())
+    new = [(t, answer) for t, answer in zip(threads, answers, strict=True) if not isinstance(answer, str) and answer[1]]
+    assert Counter(said) == Counter((str(job.pk), thread) for thread, (job, _) in new)
 
 
 def test_whoever_writes_it_an_entry_says_who_asked(redis: Redis) -> None:
@@ -125,7 +138,7 @@ def test_jobs_whose_commit_was_not_acknowledged_are_enqueued(redis: Redis, monke
     monkeypatch.setattr(moves, "create_noted", create_and_lose)
     submitted = count()
     while not lost:
-        for answer in submit_at_once([{"subject": f"{next(submitted)}"} for _ in range(8)]):
+        for _, answer in submit_at_once([{"subject": f"{next(submitted)}"} for _ in range(8)]):
             assert not isinstance(answer, str)
             assert answer[1]
 

@@ -1,18 +1,22 @@
-"""Threads of one process take turns to write to a database file.
+"""Threads of one process take turns to write to a database file, and processes do not wait for each other in vain.
 
-SQLite has one writer at a time. A thread that finds it busy sleeps, for up to 100 ms, and tries again: with several
-that write all the time, the file is idle while they sleep. In one process they can wake each other at once. Between
-processes it stays as it is.
+SQLite has one writer at a time. A thread that finds it busy sleeps, 1, 2, 5 and up to 100 ms, and tries again: with
+several that write all the time, the file is idle while they sleep. In one process they can wake each other at once. A
+process that finds another one writing looks again after POLL_S, and then after a tenth of what it has waited.
 """
 
+import sqlite3
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from django.db import OperationalError
 from django.db.backends.sqlite3 import base
 
+POLL_S: Final = 0.00025  #: as long as a short transaction takes
 _TURNS: Final[defaultdict[str, threading.Lock]] = defaultdict(threading.Lock)  #: by file
 
 
@@ -38,8 +42,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         Call it outside of atomic(), and use neither atomic() nor on_commit() in it: Django does not know of it. Raises
         sqlite3's errors.
         """
+        self._begin_in_turn(lambda: self.connection.execute("BEGIN IMMEDIATE"))
         raw = self.connection
-        self._begin_in_turn(lambda: raw.execute("BEGIN IMMEDIATE"))
         try:
             yield
             raw.execute("COMMIT")
@@ -51,29 +55,44 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 self._end_turn()
 
     def _begin_in_turn(self, begin: Callable[[], object]) -> None:
-        """Wait for the turn, and begin a transaction; the turn ends at once if it cannot begin."""
+        """Wait for the turn, and begin a transaction; the turn ends at once if it cannot begin.
+
+        `begin` raises SQLite's own error after the timeout, whether a thread of this process writes or another process.
+        """
+        self.ensure_connection()
         turn = _TURNS[str(self.settings_dict["NAME"])]
         in_time = turn.acquire(blocking=False) or turn.acquire(timeout=self._timeout_s)
         if in_time:
             self._turn = turn
-        else:  # begin at once, or have SQLite's own error
-            self._set_busy_timeout(0)
         try:
-            begin()
+            self._begin_within(self._timeout_s if in_time else 0.0, begin)
         except BaseException:
             self._end_turn()
             raise
+
+    def _begin_within(self, seconds: float, begin: Callable[[], object]) -> None:
+        """Begin as soon as no other process writes."""
+        began = time.monotonic()
+        self._set_busy_timeout(0)
+        try:
+            while True:
+                try:
+                    begin()
+                    return
+                except (sqlite3.OperationalError, OperationalError) as error:
+                    waited = time.monotonic() - began
+                    if not _is_busy(error) or waited >= seconds:
+                        raise
+                time.sleep(max(POLL_S, waited / 10))
         finally:
-            if not in_time:
-                self._set_busy_timeout(self._timeout_s)
+            self._set_busy_timeout(self._timeout_s)
 
     @property
     def _timeout_s(self) -> float:
         return float(self.settings_dict["OPTIONS"]["timeout"])
 
     def _set_busy_timeout(self, seconds: float) -> None:
-        with self.cursor() as cursor:
-            cursor.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+        self.connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
     def commit(self) -> None:
         """See BaseDatabaseWrapper. If it fails, the transaction goes on, and so does the turn."""
@@ -99,3 +118,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         turn, self._turn = self._turn, None
         if turn is not None:
             turn.release()
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether the error says that another connection writes."""
+    code = getattr(error.__cause__ or error, "sqlite_errorcode", 0)
+    return bool(code & 0xFF == sqlite3.SQLITE_BUSY)  # the rest of the code says more

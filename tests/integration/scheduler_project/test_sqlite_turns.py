@@ -1,4 +1,4 @@
-"""Threads take turns to write to SQLite, and no turn is lost."""
+"""Threads take turns to write to SQLite, no turn is lost, and processes do not wait longer than another one writes."""
 
 import gc
 import sqlite3
@@ -13,6 +13,7 @@ from django.db import OperationalError, connections
 from pytest_django import DjangoDbBlocker
 
 from scheduler_project.database import Timeouts, database_settings
+from scheduler_project.sqlite import base
 from scheduler_project.sqlite.base import DatabaseWrapper
 
 PATIENCE_MS = 60_000
@@ -157,3 +158,47 @@ def test_whoever_waits_too_long_gets_sqlites_own_error(file: Path) -> None:
     first.rollback()
     write(second, 1)
     assert count_of(file) == 1
+
+
+@pytest.mark.parametrize("is_raw", [False, True])
+def test_another_process_need_not_sleep_long_after_a_writer_ends(
+    file: Path, is_raw: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plain connection stands for another process: it takes no turns. SQLite itself would sleep 1, 2, 5 ms and more.
+
+    The sleeps are counted, not timed: on a busy machine they take longer.
+    """
+    other, mine = sqlite3.connect(file, isolation_level=None), connect(file)
+    mine.ensure_connection()
+    sleeps: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        sleeps.append(seconds)
+        if len(sleeps) == 3:
+            other.execute("COMMIT")
+
+    monkeypatch.setattr(base.time, "sleep", sleep)
+    other.execute("BEGIN IMMEDIATE")
+    if is_raw:
+        raw_write_once(mine)
+    else:
+        write(mine, 1)
+    assert len(sleeps) == 3
+    assert sleeps[0] == base.POLL_S
+    assert count_of(file) == 1
+    other.close()
+
+
+def test_the_timeout_for_other_statements_stays(file: Path) -> None:
+    """Statements outside of transactions wait for a writer as SQLite does."""
+    connection = connect(file, patience_ms=1234)
+    with connection.raw_transaction():
+        pass
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA busy_timeout")
+        assert cursor.fetchone() == (1234,)
+
+
+def raw_write_once(connection: DatabaseWrapper) -> None:
+    with connection.raw_transaction():
+        connection.connection.execute("UPDATE counts SET count = count + 1")

@@ -8,7 +8,6 @@ process that finds another one writing looks again after POLL_S, and then after 
 import sqlite3
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -16,18 +15,36 @@ from typing import Final
 from django.db import OperationalError
 from django.db.backends.sqlite3 import base
 
-POLL_S: Final = 0.00025  #: as long as a short transaction takes
-_TURNS: Final[defaultdict[str, threading.Lock]] = defaultdict(threading.Lock)  #: by file
+from scheduler_project.sqlite.checkpoints import POLL_S, Checkpoints
+
+
+class _File:
+    """What the connections of this process to one file share."""
+
+    def __init__(self, name: str) -> None:
+        self.turn = threading.Lock()
+        self.checkpoints = Checkpoints(name)
+
+
+class _Files(dict[str, _File]):
+    """By name; setdefault, so that two threads get the same."""
+
+    def __missing__(self, name: str) -> _File:
+        return self.setdefault(name, _File(name))
+
+
+_FILES: Final = _Files()
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """A connection that waits for its turn before it begins a transaction."""
 
-    _turn: "threading.Lock | None" = None
+    _has_turn_of: _File | None = None
+    _changes = 0  # rows that this connection had changed before its turn
 
     def set_autocommit(self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False) -> None:
         """See BaseDatabaseWrapper: atomic() begins its transaction so. Raises OperationalError after the timeout."""
-        if autocommit or self._turn is not None:
+        if autocommit or self._has_turn_of is not None:
             super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
             if autocommit:
                 self._end_turn()  # of a transaction that was neither committed nor rolled back
@@ -60,10 +77,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         `begin` raises SQLite's own error after the timeout, whether a thread of this process writes or another process.
         """
         self.ensure_connection()
-        turn = _TURNS[str(self.settings_dict["NAME"])]
-        in_time = turn.acquire(blocking=False) or turn.acquire(timeout=self._timeout_s)
+        file = _FILES[str(self.settings_dict["NAME"])]
+        in_time = file.turn.acquire(blocking=False) or file.turn.acquire(timeout=self._timeout_s)
         if in_time:
-            self._turn = turn
+            self._has_turn_of, self._changes = file, self.connection.total_changes
         try:
             self._begin_within(self._timeout_s if in_time else 0.0, begin)
         except BaseException:
@@ -115,9 +132,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._end_turn()
 
     def _end_turn(self) -> None:
-        turn, self._turn = self._turn, None
-        if turn is not None:
-            turn.release()
+        file, self._has_turn_of = self._has_turn_of, None
+        if file is None:
+            return
+        try:
+            if self.connection is not None:  # otherwise it was closed, and nothing was committed
+                file.checkpoints.note(self.connection.total_changes - self._changes)
+        finally:
+            file.turn.release()
 
 
 def _is_busy(error: Exception) -> bool:

@@ -1,20 +1,26 @@
-"""Threads take turns to write to SQLite, no turn is lost, and processes do not wait longer than another one writes."""
+"""Threads take turns to write to SQLite, and no turn is lost; other processes and the log cost no writer much time."""
 
 import gc
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from copy import deepcopy
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 from django.db import OperationalError, connections
 from pytest_django import DjangoDbBlocker
+from structlog.testing import capture_logs
 
 from scheduler_project.database import Timeouts, database_settings
-from scheduler_project.sqlite import base
+from scheduler_project.sqlite import checkpoints
 from scheduler_project.sqlite.base import DatabaseWrapper
+from scheduler_project.sqlite.checkpoints import Checkpoints
+from tests.support.servers import wait_until
 
 PATIENCE_MS = 60_000
 
@@ -177,14 +183,14 @@ def test_another_process_need_not_sleep_long_after_a_writer_ends(
         if len(sleeps) == 3:
             other.execute("COMMIT")
 
-    monkeypatch.setattr(base.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     other.execute("BEGIN IMMEDIATE")
     if is_raw:
         raw_write_once(mine)
     else:
         write(mine, 1)
     assert len(sleeps) == 3
-    assert sleeps[0] == base.POLL_S
+    assert sleeps[0] == checkpoints.POLL_S
     assert count_of(file) == 1
     other.close()
 
@@ -202,3 +208,73 @@ def test_the_timeout_for_other_statements_stays(file: Path) -> None:
 def raw_write_once(connection: DatabaseWrapper) -> None:
     with connection.raw_transaction():
         connection.connection.execute("UPDATE counts SET count = count + 1")
+
+
+def count_without_log(file: Path) -> int:
+    """What the file has by itself."""
+    copy = file.with_suffix(".copy")
+    shutil.copyfile(file, copy)
+    with closing(sqlite3.connect(copy)) as connection:
+        return int(connection.execute("SELECT count FROM counts").fetchone()[0])
+
+
+@pytest.mark.parametrize("is_forked", [False, True], ids=["this process", "a forked process"])
+def test_what_was_written_gets_into_the_file(file: Path, is_forked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forked process, which has none of its parent's threads, starts its own."""
+    monkeypatch.setattr(checkpoints, "PAGES", 100)
+    reader = connect(file)  # while there is another connection, the last commit of one leaves the log as it is
+    reader.ensure_connection()
+    write(connect(file), 20)
+    wait_until(lambda: count_without_log(file) > 0)
+    if not is_forked:
+        return
+    child = get_context("fork").Process(target=write_and_wait, args=[file])
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+
+
+def write_and_wait(file: Path) -> None:
+    write(connect(file), 20)
+    wait_until(lambda: count_without_log(file) > 20)
+
+
+def test_the_log_stays_short_however_long_two_write(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plain connection stands for another process. A transaction adds a page or more to the log."""
+    monkeypatch.setattr(checkpoints, "PAGES", 100)
+    monkeypatch.setattr(checkpoints, "LONG", 200)
+    mine, other = connect(file), sqlite3.connect(file, isolation_level=None, timeout=PATIENCE_MS / 1000)
+    other.execute("PRAGMA wal_autocheckpoint=0")
+    for _ in range(2000):
+        raw_write_once(mine)
+        other.execute("UPDATE counts SET count = count + 1")
+    assert count_of(file) == 4000
+    assert pages_of_log(file) < 2000
+
+
+def pages_of_log(file: Path) -> int:
+    return Path(f"{file}-wal").stat().st_size // 4096
+
+
+def test_after_an_error_the_next_checkpoint_is_made(tmp_path: Path) -> None:
+    """The thread goes on."""
+    file = tmp_path / "later.sqlite3"
+    of_file = Checkpoints(str(file))
+    with capture_logs() as logs:
+        of_file.note(rows=1_000_000)
+        wait_until(lambda: logs)
+    assert [entry["event"] for entry in logs] == ["sqlite.checkpoint_failed"]
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("CREATE TABLE counts (count INTEGER)")
+        connection.execute("INSERT INTO counts VALUES (7)")
+        of_file.note(rows=1_000_000)
+        wait_until(lambda: has_count(file))
+
+
+def has_count(file: Path) -> bool:
+    try:
+        return count_without_log(file) == 7
+    except sqlite3.OperationalError:  # it has no table yet
+        return False

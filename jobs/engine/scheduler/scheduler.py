@@ -33,6 +33,7 @@ from jobs.world_clocks import ticker
 
 log = structlog.get_logger(__name__)
 BATCH = 500
+AHEAD = timedelta(milliseconds=1)  # before jobs are due the database queues them, so that Redis gets them on time
 EXACT_SECONDS = 0.001  # socket waits end in whole milliseconds, so the last one is slept
 SLICE_SECONDS = 0.5  # per round for due jobs
 LONGEST_REST = 0.004  # seconds after a round for due jobs: those due meanwhile share the next one
@@ -94,7 +95,7 @@ class Scheduler(RQScheduler):
         if not self.lead():
             return DURATION.total_seconds() / 4
         now, began = timezone.now(), time.monotonic()
-        any_due = self.queue_due(now)
+        any_due = self.queue_due(now + AHEAD)
         rest = min(time.monotonic() - began, LONGEST_REST) if any_due else 0.0
         self.fire(now)
         self._stops.poll(now)
@@ -130,9 +131,9 @@ class Scheduler(RQScheduler):
         return held
 
     def queue_due(self, now: datetime, *, once: bool = False) -> bool:
-        """Queue due jobs in the database first, then in Redis; the rescuer repairs a failure in between.
+        """Queue the jobs due at `now` in the database first, then in Redis; the rescuer repairs a failure in between.
 
-        Returns whether there were any.
+        `now` may be AHEAD of the clock: Redis gets no job before. Returns whether there were any.
 
         Stops after SLICE_SECONDS, with `once` after one batch: the lease, cron tasks and the reconciler must run even
         if many jobs come due at once.
@@ -153,6 +154,7 @@ class Scheduler(RQScheduler):
             ids = keys.texts(found)
             known = [i for i in ids if keys.is_our_id(i)]
             queued = moves.queue_due(known, actor=actors.SCHEDULER, reason="due", now=now)
+            _sleep_until(now)
             enqueue.enqueue(queued)
             ours = self._unschedule(set(known) - {job.id for job in queued}, dict(scheduled))
             # Rescheduled meanwhile, or queued by a process that died, or lost Redis, before enqueueing.
@@ -173,7 +175,7 @@ class Scheduler(RQScheduler):
         return ours
 
     def _queue_due_now(self) -> None:
-        self.queue_due(timezone.now(), once=True)
+        self.queue_due(timezone.now() + AHEAD, once=True)
 
     def _enqueue_foreign(self, rq_id: str) -> None:
         """Enqueue a plain RQ job, or unschedule it if it is unreadable: it would block the head of the schedule."""
@@ -208,13 +210,20 @@ class Scheduler(RQScheduler):
         self._alarm.set()
         first = self.connection.zrange(keys.SCHEDULED, 0, 0, withscores=True)
         seconds = min(max(first[0][1], 0), keys.LAST_SECOND - 1) if first else None
-        moments = [datetime.fromtimestamp(seconds, tz=UTC)] if seconds is not None else []
+        moments = [datetime.fromtimestamp(seconds, tz=UTC) - AHEAD] if seconds is not None else []
         wait = min(LONGEST_SLEEP, self._stops.wait_s, (min([*moments, self.fire_at]) - timezone.now()).total_seconds())
         wait = max(wait, rest)
         if wait > 2 * EXACT_SECONDS:
             self._alarm.wait(wait - EXACT_SECONDS)
         elif wait > 0:
             time.sleep(wait)
+
+
+def _sleep_until(moment: datetime) -> None:
+    """Sleep until a moment, at most for AHEAD."""
+    left = min(moment - timezone.now(), AHEAD).total_seconds()
+    if left > 0:
+        time.sleep(left)
 
 
 @transaction.atomic

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.utils import timezone
@@ -53,8 +53,15 @@ def test_between_other_work_one_batch_is_queued(redis: Redis, monkeypatch: pytes
     scheduler.close()
 
 
-def test_after_due_jobs_the_scheduler_rests(redis: Redis) -> None:
-    """As long as the round took: jobs that come due meanwhile share the next round. None is early."""
+def test_after_due_jobs_the_scheduler_rests(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as the round took: jobs that come due meanwhile share the next round. None is early, in Redis either."""
+    enqueued: list[tuple[str, datetime]] = []
+    real = enqueue.enqueue
+
+    def note_when(jobs: Sequence[AnyJob]) -> int:
+        enqueued.extend((str(job.id), timezone.now()) for job in jobs if job.state == State.QUEUED)
+        return real(jobs)
+
     first = timezone.now() + timedelta(seconds=1)
     due = [first + timedelta(microseconds=500 * n) for n in range(200)]
     wanted = [
@@ -62,6 +69,7 @@ def test_after_due_jobs_the_scheduler_rests(redis: Redis) -> None:
         for n, at in enumerate(due)
     ]
     submit_many(wanted, actor="test")
+    monkeypatch.setattr(enqueue, "enqueue", note_when)
     scheduler = Scheduler(connection=redis)
     queued = AuditEntry.objects.filter(now=State.QUEUED).select_related("job")
     end = time.monotonic() + 60
@@ -73,6 +81,9 @@ def test_after_due_jobs_the_scheduler_rests(redis: Redis) -> None:
     assert len(entries) == len(due)
     assert all(entry.at >= entry.job.due_at for entry in entries)
     assert len({entry.at for entry in entries}) < len(due) / 1.5
+    due_at = {str(entry.job.pk): entry.job.due_at for entry in entries}
+    assert sorted(job_id for job_id, _ in enqueued) == sorted(due_at)
+    assert all(at >= due_at[job_id] for job_id, at in enqueued)
 
 
 def fail_once(job_id: str) -> None:

@@ -197,7 +197,8 @@ class Scheduler(RQScheduler):
         self._fired_at = time.monotonic()
         fired = firing.fire_due(now)
         self._queue_due_now()
-        due = _fire_wall_rows(now)
+        first = schedules.next_wall_firing()
+        due = _fire_wall_rows(now) if first and first <= now else []
         self._queue_due_now()
         steps = self._ticker.poll(now)
         self._queue_due_now()

@@ -17,6 +17,7 @@ from benchmarks.world_scenarios import expiration, operations, simulation, world
 
 WARM_UP = 500
 LAG_OVER_S = 20.0  #: the period over which firing-lag spreads its due times
+BUSY_OVER_S = 6.0  #: the same for firing-lag-busy
 
 
 def submit(bench: Bench) -> None:
@@ -91,15 +92,26 @@ def drain_call(bench: Bench) -> None:
 
 
 def lag(bench: Bench) -> None:
-    """Measure the start delay of jobs due over LAG_OVER_S, with 0, 100,000 and 1,000,000 jobs waiting."""
+    """Measure the start delay of 50 due jobs a second, with 0, 100,000 and 1,000,000 jobs waiting."""
     for waiting in _waiting_counts(bench):
-        _fill(bench, waiting)
-        name, count = f"firing-lag, {waiting:,} waiting", bench.sized(1000)
-        bench.ours.clear()
-        _note_lags(bench, name, ours=bench.ours.lags(_due(count, bench.scale), concurrency=5, warm_up=WARM_UP))
-        if bench.peer:
-            lags = bench.peer.lags(_due(count, bench.scale), concurrency=5, warm_up=WARM_UP)
-            _note_lags(bench, name, peer=lags)
+        _lag(bench, f"firing-lag, {waiting:,} waiting", waiting, per_second=50, over_s=LAG_OVER_S)
+
+
+def lag_busy(bench: Bench) -> None:
+    """Measure the start delay of 1,000 due jobs a second, with 0 and 1,000,000 jobs waiting."""
+    for waiting in (0, bench.sized(1_000_000)):
+        _lag(bench, f"firing-lag-busy, {waiting:,} waiting", waiting, per_second=1000, over_s=BUSY_OVER_S)
+
+
+def _lag(bench: Bench, name: str, waiting: int, *, per_second: int, over_s: float) -> None:
+    """Spread due times evenly over a period, which a smaller benchmark shortens to 3 seconds at least."""
+    _fill(bench, waiting)
+    over_s = max(3.0, over_s * bench.scale)
+    count = round(per_second * over_s)
+    bench.ours.clear()
+    _note_lags(bench, name, ours=bench.ours.lags(_due(count, over_s), concurrency=5, warm_up=WARM_UP))
+    if bench.peer:
+        _note_lags(bench, name, peer=bench.peer.lags(_due(count, over_s), concurrency=5, warm_up=WARM_UP))
 
 
 def drain_waiting(bench: Bench) -> None:
@@ -160,10 +172,9 @@ def _fill(bench: Bench, waiting: int) -> None:
         bench.peer.fill(waiting)
 
 
-def _due(count: int, scale: float) -> list[float]:
-    over = max(3.0, LAG_OVER_S * scale)
+def _due(count: int, over_s: float) -> list[float]:
     begin = round(time.time()) + 4.0  # by then both sides have accepted the jobs
-    return [round(begin + over * n / count, 3) for n in range(count)]
+    return [round(begin + over_s * n / count, 3) for n in range(count)]
 
 
 def _note(bench: Bench, name: str, *, ours: Drained | None = None, peer: Drained | None = None) -> None:
@@ -187,6 +198,7 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "drain-noop": drain_noop,
     "drain-call": drain_call,
     "firing-lag": lag,
+    "firing-lag-busy": lag_busy,
     "drain-waiting": drain_waiting,
     "cold-start": cold_start,
     "memory": memory,

@@ -17,7 +17,6 @@ from django.db import connection, transaction
 from django.db.models import Max
 
 from jobs import actor as actors
-from jobs import counters
 from jobs.errors import OutcomeUnknown, StateConflict
 from jobs.ledger import (
     AttemptKey,
@@ -28,14 +27,12 @@ from jobs.ledger import (
     Enqueued,
     Entry,
     Move,
-    entries_of_end,
-    entry_of_claim,
     statements,
 )
 from jobs.ledger.changes import Change, changes_of
 from jobs.ledger.compare_and_set import columns_after, compare_and_set
 from jobs.ledger.entries import entry_of_queued, explain_wait
-from jobs.ledger.recording import Later, Recorded, announce, entries_of, record
+from jobs.ledger.recording import Later, Recorded, announce, announce_cycle, entries_of, record
 from jobs.models import AuditEntry, Job, JobAction
 from jobs.sending import NOT_SENT
 from jobs.states import FINAL, MOVES, NEW, RETRYABLE, WAITING, State
@@ -188,47 +185,20 @@ def cycle(
     sql = statements()
     more = any(e.failure for e in endings)
     if later and more:  # in a transaction of several statements it would keep rows locked, and wait for the commit
-        later.say()
+        later.run()
     with connection.wrap_database_errors, sql.block(more=more):
-        ended, claimed = sql.cycle(list(by_attempt.values()), ids, by, later.say if later else None)
+        ended, claimed = sql.cycle(list(by_attempt.values()), ids, by, later.run if later else None)
         current = [e for attempt, e in by_attempt.items() if attempt in ended]
         sql.count_dead(_count_dead_letters(current, now))
     if start:
         transaction.on_commit(partial(start, claimed))
-    observe = partial(_observe, current, claimed, by)
+    observe = partial(announce_cycle, current, claimed, by)
     is_many = len(current) + len(claimed) >= MANY
     if later is not None and sql.overlaps and is_many and all(e.to in FINAL for e in current):
         later.add(observe)
     else:
         observe()
     return current, claimed
-
-
-def _observe(endings: Sequence[Ending], claimed: Sequence[Claimed], by: Claimant) -> None:
-    """Announce what `cycle` has committed, count it, and update the jobs that have ended."""
-    ends = [(e.job, entry) for e in endings for entry in entries_of_end(e, by)]
-    announce([*ends, *((c, entry) for c in claimed if (entry := entry_of_claim(c, by)))])
-    _count_waits(endings, by.now)
-    for e in endings:
-        _note_end(e, by.now)
-
-
-def _count_waits(endings: Sequence[Ending], now: datetime) -> None:
-    """Observe how long jobs were due before they started; call it before `_note_end` sets when they are due next."""
-    waited: dict[str, list[float]] = {}
-    for ending in endings:
-        if ending.outcome.is_run:
-            waited.setdefault(ending.job.type, []).append(ending.waited_ms(now) / 1000)
-    for job_type, seconds in waited.items():
-        counters.observe_many("job_wait_seconds", seconds, job_type)
-
-
-def _note_end(ending: Ending, now: datetime) -> None:
-    """Update the job of an attempt that has ended."""
-    job = ending.job
-    job.state, job.failures = ending.to.value, ending.failures
-    job.waits, job.waits_since = ending.waits, ending.waits_since(now)
-    job.due_at = ending.outcome.due_at or job.due_at
 
 
 def _by_attempt(endings: Sequence[Ending]) -> dict[AttemptKey, Ending]:

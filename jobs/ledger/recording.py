@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,7 +10,8 @@ import msgspec
 import structlog
 from django.db import connection, transaction
 
-from jobs.ledger import Claimed, Enqueued, Entry, statements
+from jobs import counters
+from jobs.ledger import Claimant, Claimed, Ending, Enqueued, Entry, entries_of_end, entry_of_claim, statements
 from jobs.ledger.base import as_json
 from jobs.ledger.changes import Change
 from jobs.models import Job, JobAction
@@ -60,8 +62,8 @@ class Later:
     def add(self, act: Callable[[], object]) -> None:
         self._left.append(act)
 
-    def say(self) -> None:
-        """Say all of it; an error must not stop the cycle in which it is said."""
+    def run(self) -> None:
+        """Do all of it; an error must not stop the cycle in which it is done."""
         while self._left:
             act = self._left.popleft()
             try:
@@ -115,6 +117,33 @@ def announce(moved: Sequence[tuple[Job | Claimed | Enqueued, Entry]]) -> None:
     """Send `job_moved` after the commit."""
     if moved:
         after_commit(partial(_send, _moves_of(moved)))
+
+
+def announce_cycle(endings: Sequence[Ending], claimed: Sequence[Claimed], by: Claimant) -> None:
+    """Announce what a cycle has committed, count it, and update the jobs that have ended."""
+    ends = [(e.job, entry) for e in endings for entry in entries_of_end(e, by)]
+    announce([*ends, *((c, entry) for c in claimed if (entry := entry_of_claim(c, by)))])
+    _count_waits(endings, by.now)
+    for e in endings:
+        _note_end(e, by.now)
+
+
+def _count_waits(endings: Sequence[Ending], now: datetime) -> None:
+    """Observe how long jobs were due before they started; call it before `_note_end` sets when they are due next."""
+    waited: dict[str, list[float]] = {}
+    for ending in endings:
+        if ending.outcome.is_run:
+            waited.setdefault(ending.job.type, []).append(ending.waited_ms(now) / 1000)
+    for job_type, seconds in waited.items():
+        counters.observe_many("job_wait_seconds", seconds, job_type)
+
+
+def _note_end(ending: Ending, now: datetime) -> None:
+    """Update the job of an attempt that has ended."""
+    job = ending.job
+    job.state, job.failures = ending.to.value, ending.failures
+    job.waits, job.waits_since = ending.waits, ending.waits_since(now)
+    job.due_at = ending.outcome.due_at or job.due_at
 
 
 def announce_committed(moved: Sequence[tuple[Job, Entry]]) -> None:

@@ -86,7 +86,7 @@ class Cycles:
                     job_id=job.id,
                     next="it runs again when its lease expires",
                 )
-            self.recorder.later.say()
+            self.recorder.later.run()
         self._threads.stop()
 
     @property
@@ -131,7 +131,7 @@ class Cycles:
                 self.recorder.record_one_by_one()
             finally:
                 if not goes_on:  # otherwise there is time for it in the next cycle
-                    self.recorder.later.say()
+                    self.recorder.later.run()
             close_old_connections()
             time.sleep(RETRY_SECONDS)
             return 0, 0

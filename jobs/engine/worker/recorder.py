@@ -99,7 +99,7 @@ class Recorder:
 
         Otherwise one bad job would keep all others of the transaction from being recorded.
         """
-        self.later.say()
+        self.later.run()
         ended = list(self._record_each(timezone.now()))
         enqueue.enqueue_after_commit([e.job for e in ended])
 

@@ -195,7 +195,7 @@ def test_moves_are_announced_in_order_and_once_whenever_they_are_said(monkeypatc
         assert bool(later) == (statements().overlaps and not goes_on)
         assert all(e.job.state == e.to for e in endings) or bool(later)
         endings = [Ending(job, Outcome(to, "try", due_at=now)) for job in claimed if to]
-    later.say()
+    later.run()
 
     of_each = [[to for job_id, to in said if job_id == str(job.pk)] for job in jobs]
     assert of_each == [["RUNNING", "SUCCEEDED"]] * 3 + [["RUNNING", "RETRYING"]]
@@ -220,7 +220,7 @@ def test_committed_moves_are_announced_whatever_becomes_of_the_next_ones(monkeyp
     moves.cycle([], [str(queued.pk)], actor="test", worker="w", now=now, later=later)
     with pytest.raises(DatabaseError):
         moves.cycle([refused], [], actor="test", worker="w", now=now, later=later)
-    later.say()
+    later.run()
 
     assert said == ["RUNNING"]
     assert read_moves() == [("QUEUED", "RUNNING")]
@@ -242,7 +242,7 @@ def test_a_worker_that_hangs_while_it_announces_keeps_no_row_locked() -> None:
     with ThreadPoolExecutor(1) as others:
         later.add(lambda: seen.append(others.submit(_wait_until_running, job).result()))
         moves.cycle([], [str(job.pk)], actor="test", worker="w", now=timezone.now(), later=later)
-        later.say()
+        later.run()
 
     assert seen == [True]
 
@@ -280,7 +280,7 @@ def test_what_is_said_meanwhile_survives_a_statement_that_fails() -> None:
 
     with pytest.raises(DatabaseError), transaction.atomic():
         moves.cycle([ending], [], actor="test", worker="w", now=timezone.now(), later=later)
-    later.say()
+    later.run()
     moves.cycle([ending.bare()], [], actor="test", worker="w", now=timezone.now(), later=later)
 
     assert said == ["earlier"]

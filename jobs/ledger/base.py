@@ -10,9 +10,8 @@ import msgspec
 
 from jobs.histogram import COLUMNS as WAITED_COLUMNS
 from jobs.ledger.rows import (
-    AttemptKey,
     Claimant,
-    Claimed,
+    Cycled,
     DeadLetterCount,
     EndedAt,
     Ending,
@@ -139,12 +138,13 @@ class Statements(ABC):
         ids: Sequence[str],
         by: Claimant,
         meanwhile: Callable[[], None] | None = None,
-    ) -> tuple[set[AttemptKey], list[Claimed]]:
+    ) -> Cycled:
         """End attempts and claim jobs, write their audit entries (`entries_of_end`, `entry_of_claim`), count the ends.
 
-        Returns the attempts that were still RUNNING and have ended, and the QUEUED jobs among `ids` that were claimed,
-        in the order of `ids`. `endings` has each attempt once. Payloads that the claimant cannot read are left
-        QUEUED. `meanwhile`, which must not use this connection, is called while the database works if it `overlaps`.
+        The answer has the attempts that were still RUNNING and have ended, and the QUEUED jobs among `ids` that were
+        claimed, in the order of `ids`. `endings` has each attempt once. Payloads that the claimant cannot read are
+        left QUEUED. `meanwhile`, which must not use this connection, is called while the database works if it
+        `overlaps`.
         """
 
     @abstractmethod

@@ -5,7 +5,7 @@ one statement each, a single move is a batch of one. `job_moved` is sent after t
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from operator import attrgetter
@@ -22,6 +22,7 @@ from jobs.ledger import (
     AttemptKey,
     Claimant,
     Claimed,
+    Cycled,
     DeadLetterCount,
     Ending,
     Enqueued,
@@ -32,13 +33,14 @@ from jobs.ledger import (
 from jobs.ledger.changes import Change, changes_of
 from jobs.ledger.compare_and_set import columns_after, compare_and_set
 from jobs.ledger.entries import entry_of_queued, explain_wait
-from jobs.ledger.recording import Later, Recorded, announce, announce_cycle, entries_of, record
+from jobs.ledger.recording import CommittedCycle, Later, Recorded, announce, entries_of, record
 from jobs.models import AuditEntry, Job, JobAction
 from jobs.sending import NOT_SENT
 from jobs.states import FINAL, MOVES, NEW, RETRYABLE, WAITING, State
 
 SHARDS: Final = 32  # rows per minute, so that workers do not wait for each other
-MANY: Final = 64  #: moves; fewer are announced at once, which takes less than the pipeline's one more round trip
+MANY: Final = 64  #: moves; of fewer nothing waits, which takes less than the pipeline's one more round trip
+_NOTHING: Final = Cycled(0, lambda: (set(), []))
 BATCH: Final = 400  # rows a statement: 400 * 16 values stay below SQLite's 32,766 parameters
 
 
@@ -160,45 +162,52 @@ def cycle(
     actor: str,
     worker: str,
     now: datetime,
-    start: Callable[[list[Claimed]], None] | None = None,
+    reads: Mapping[str, int] | None = None,
+) -> tuple[list[Ending], list[Claimed]]:
+    """Commit a cycle and announce it. Returns what has moved, the jobs of the endings updated."""
+    committed = commit_cycle(endings, ids, actor=actor, worker=worker, now=now, reads=reads)
+    committed.announce()
+    return committed.moved
+
+
+def commit_cycle(
+    endings: Sequence[Ending],
+    ids: Sequence[str],
+    *,
+    actor: str,
+    worker: str,
+    now: datetime,
     reads: Mapping[str, int] | None = None,
     later: Later | None = None,
-) -> tuple[list[Ending], list[Claimed]]:
+) -> CommittedCycle:
     """Record how attempts ended and claim QUEUED jobs for `worker`, all in one transaction.
 
-    `start` is called with the claimed jobs after the commit, before `job_moved` is sent. `reads` has the newest payload
-    version that this release reads, by type: jobs of other types, and newer payloads, stay QUEUED.
+    `reads` has the newest payload version that this release reads, by type: jobs of other types, and newer payloads,
+    stay QUEUED. What earlier cycles have left to `later` is done while the database works, if it is another process.
 
-    With `later`, what its earlier calls have left to say is said while the database works, if it is another process;
-    and what is to be said about these moves, if they are many, may be left to it, unless jobs of them go on.
-
-    Returns the endings of attempts that were still current (a stale worker's are not), with their jobs updated, and
-    the claimed jobs in the order of `ids`. Raises StateConflict for an end that MOVES forbids, and django.db's errors;
-    nothing is recorded then.
+    Raises StateConflict for an end that MOVES forbids, and django.db's errors; nothing is recorded then, as far as
+    this process knows.
     """
-    if not endings and not ids:
-        return [], []
     if ids:
         _check("a claim", State.QUEUED, State.RUNNING)
     by_attempt = _by_attempt(endings)
     by = Claimant(actor, worker, now, now + settings.LEASE, crc32(worker.encode()) % SHARDS, reads)
+    if not endings and not ids:
+        if later:
+            later.run()
+        return CommittedCycle({}, by, _NOTHING, can_wait=False)
     sql = statements()
     more = any(e.failure for e in endings)
     if later and more:  # in a transaction of several statements it would keep rows locked, and wait for the commit
         later.run()
     with connection.wrap_database_errors, sql.block(more=more):
-        ended, claimed = sql.cycle(list(by_attempt.values()), ids, by, later.run if later else None)
-        current = [e for attempt, e in by_attempt.items() if attempt in ended]
-        sql.count_dead(_count_dead_letters(current, now))
-    if start:
-        transaction.on_commit(partial(start, claimed))
-    observe = partial(announce_cycle, current, claimed, by)
-    is_many = len(current) + len(claimed) >= MANY
-    if later is not None and sql.overlaps and is_many and all(e.to in FINAL for e in current):
-        later.add(observe)
-    else:
-        observe()
-    return current, claimed
+        answer = sql.cycle(list(by_attempt.values()), ids, by, later.run if later else None)
+        did_all = answer.rows == len(by_attempt) + len(ids)
+        can_wait = sql.overlaps and did_all and answer.rows >= MANY and all(e.to in FINAL for e in endings)
+        committed = CommittedCycle(by_attempt, by, answer, can_wait=can_wait)
+        if more:
+            sql.count_dead(_count_dead_letters(committed.moved[0], now))
+    return committed
 
 
 def _by_attempt(endings: Sequence[Ending]) -> dict[AttemptKey, Ending]:

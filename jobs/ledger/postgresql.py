@@ -4,11 +4,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from django.db import transaction
 
 from jobs import actor as actors
@@ -33,14 +33,14 @@ from jobs.ledger.base import (
     hour_of,
 )
 from jobs.ledger.entries import entry_of_queued
+from jobs.ledger.postgresql_cursor import execute, open_cursor, read_answer
 from jobs.ledger.postgresql_ends import ENDS, ends_as_json
 from jobs.ledger.postgresql_insert import insertion_of
 from jobs.ledger.postgresql_types import TYPES
 from jobs.ledger.rows import (
     CLAIMED,
-    AttemptKey,
     Claimant,
-    Claimed,
+    Cycled,
     DeadLetterCount,
     EndedAt,
     Ending,
@@ -182,11 +182,8 @@ class PostgreSQL(Statements):
     HOUR: Final = HOUR.format(values=_parameters(3))
 
     def __init__(self, raw: "psycopg.Connection[Any]", *, overlaps: bool) -> None:
-        from psycopg import RawCursor, rows  # only here: it loads libpq, which SQLite does without
-
-        # Django's own cursors bind on the client's side, where nothing can be prepared.
-        self._cursor = RawCursor(raw, row_factory=rows.tuple_row)
         self._raw = raw
+        self._cursor = open_cursor(raw)
         self.overlaps = overlaps
 
     def insert(self, jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
@@ -212,21 +209,8 @@ class PostgreSQL(Statements):
             make()
         while ready:
             jobs, entries, insertion = ready.popleft()
-            self._execute(*insertion, meanwhile=make if left else None)
-            yield jobs, entries, {row[0] for row in self._cursor.fetchall()}
-
-    def _execute(self, statement: str, parameters: Sequence[Any], *, meanwhile: Callable[[], None] | None) -> None:
-        """Execute a statement, with `meanwhile` called while the database works."""
-        if meanwhile is None:
-            self._cursor.execute(statement, parameters)
-            return
-        with self._raw.pipeline() as pipeline:  # its end waits for the answer
-            self._cursor.execute(statement, parameters)
-            # The Sync, which commits outside of a transaction, goes out at once: if this process stopped in
-            # `meanwhile`, it would keep the rows locked. pipeline.sync() would wait for the answer.
-            pipeline.pgconn.pipeline_sync()
-            pipeline.result_queue.append(None)
-            meanwhile()
+            cursor = execute(self._raw, *insertion, meanwhile=make if left else None)
+            yield jobs, entries, {row[0] for row in cursor.fetchall()}
 
     def block(self, *, more: bool) -> AbstractContextManager[object]:
         """See Statements; a statement alone is a transaction by itself."""
@@ -238,20 +222,14 @@ class PostgreSQL(Statements):
         ids: Sequence[str],
         by: Claimant,
         meanwhile: Callable[[], None] | None = None,
-    ) -> tuple[set[AttemptKey], list[Claimed]]:
+    ) -> Cycled:
         """See Statements; one round trip."""
         ended = ends_as_json(endings, by)
         attempts, wanted = _array([str(e.job.id) for e in endings]), _array(ids)
         reads = None if by.reads is None else as_json(by.reads)
         parameters = (ended, by.now, by.lease_until, by.actor, by.worker, wanted, by.minute, by.shard, attempts, reads)
-        self._execute(self.CYCLE, parameters, meanwhile=meanwhile if self.overlaps else None)
-        found, current = dict[str, Claimed](), set[AttemptKey]()
-        for row in self._cursor.fetchall():
-            if row[1] is None:
-                current.add(AttemptKey(row[0], row[6]))
-            else:
-                found[row[0]] = _make_claimed(row, by.now)
-        return current, [found[i] for i in dict.fromkeys(ids) if i in found]
+        cursor = execute(self._raw, self.CYCLE, parameters, meanwhile=meanwhile if self.overlaps else None)
+        return Cycled(cursor.rowcount, partial(read_answer, cursor, ids, by.now))
 
     def queue(
         self, ids: Sequence[str], *, actor: str, reason: str, now: datetime
@@ -307,14 +285,3 @@ class PostgreSQL(Statements):
 def _array(ids: Sequence[str]) -> str:
     """A PostgreSQL array literal; psycopg inspects every item of a list."""
     return "{" + ",".join(ids) + "}"
-
-
-def _make_claimed(row: Sequence[Any], now: datetime) -> Claimed:
-    values = list(row)
-    if isinstance(values[4], str):  # Django reads jsonb as text on its connections
-        values[4] = msgspec.json.decode(values[4])
-    waits_since, waits = values.pop(), values.pop()
-    values.append(now)
-    claimed = Claimed(*values)
-    claimed.waits, claimed.waits_since = waits, waits_since
-    return claimed

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -11,7 +11,18 @@ import structlog
 from django.db import connection, transaction
 
 from jobs import counters
-from jobs.ledger import Claimant, Claimed, Ending, Enqueued, Entry, entries_of_end, entry_of_claim, statements
+from jobs.ledger import (
+    AttemptKey,
+    Claimant,
+    Claimed,
+    Cycled,
+    Ending,
+    Enqueued,
+    Entry,
+    entries_of_end,
+    entry_of_claim,
+    statements,
+)
 from jobs.ledger.base import as_json
 from jobs.ledger.changes import Change
 from jobs.models import Job, JobAction
@@ -51,7 +62,7 @@ class Recorded(NamedTuple):
 
 
 class Later:
-    """What is to be said about moves that are committed, in their order, once there is time for it."""
+    """What is left to do about moves that are committed, in their order, once there is time for it."""
 
     def __init__(self) -> None:
         self._left: deque[Callable[[], object]] = deque()
@@ -119,13 +130,32 @@ def announce(moved: Sequence[tuple[Job | Claimed | Enqueued, Entry]]) -> None:
         after_commit(partial(_send, _moves_of(moved)))
 
 
-def announce_cycle(endings: Sequence[Ending], claimed: Sequence[Claimed], by: Claimant) -> None:
-    """Announce what a cycle has committed, count it, and update the jobs that have ended."""
-    ends = [(e.job, entry) for e in endings for entry in entries_of_end(e, by)]
-    announce([*ends, *((c, entry) for c in claimed if (entry := entry_of_claim(c, by)))])
-    _count_waits(endings, by.now)
-    for e in endings:
-        _note_end(e, by.now)
+class CommittedCycle:
+    """What one transaction has recorded and claimed. Nothing of it is announced before `announce` is called."""
+
+    def __init__(self, ends: Mapping[AttemptKey, Ending], by: Claimant, answer: Cycled, *, can_wait: bool) -> None:
+        self.can_wait = can_wait  #: all was done as wanted, and `announce` can be left to the next cycle
+        self._ends = ends
+        self._by = by
+        self._answer = answer
+
+    @cached_property
+    def moved(self) -> tuple[list[Ending], list[Claimed]]:
+        """The endings of attempts that were still current (a stale worker's are not), and the claimed jobs in order.
+
+        Reading the database's answer may take as long as a round trip; it needs no connection.
+        """
+        ended, claimed = self._answer.read()
+        return [e for attempt, e in self._ends.items() if attempt in ended], claimed
+
+    def announce(self) -> None:
+        """Send `job_moved`, count, and update the jobs that have ended."""
+        endings, claimed = self.moved
+        ends = [(e.job, entry) for e in endings for entry in entries_of_end(e, self._by)]
+        announce([*ends, *((c, entry) for c in claimed if (entry := entry_of_claim(c, self._by)))])
+        _count_waits(endings, self._by.now)
+        for e in endings:
+            _note_end(e, self._by.now)
 
 
 def _count_waits(endings: Sequence[Ending], now: datetime) -> None:

@@ -1,6 +1,6 @@
 """The input and output of the ledger's statements; job ids are text with dashes, as in Redis."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -75,6 +75,14 @@ class AttemptKey(NamedTuple):
 
     job_id: str
     number: int
+
+
+class Cycled(NamedTuple):
+    """The answer to a cycle's statement."""
+
+    rows: int  #: how many attempts have ended and jobs were claimed
+    read: Callable[[], tuple[set[AttemptKey], list[Claimed]]]
+    """Returns which, at any time and once: the attempts that were still RUNNING, and the claimed jobs in order."""
 
 
 class Ending(msgspec.Struct, frozen=True):

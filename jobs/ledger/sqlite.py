@@ -36,9 +36,9 @@ from jobs.ledger.base import (
 )
 from jobs.ledger.entries import entries_of_end, entry_of_claim, entry_of_queued, outcomes_of
 from jobs.ledger.rows import (
-    AttemptKey,
     Claimant,
     Claimed,
+    Cycled,
     DeadLetterCount,
     EndedAt,
     Ending,
@@ -172,13 +172,13 @@ class SQLite(Statements):
         ids: Sequence[str],
         by: Claimant,
         meanwhile: Callable[[], None] | None = None,
-    ) -> tuple[set[AttemptKey], list[Claimed]]:
+    ) -> Cycled:
         ended = self._end(endings, by.now) if endings else []
         self.count(outcomes_of(ended, by))
         claimed = self._claim(ids, by) if ids else []
         ends = [entry for e in ended for entry in entries_of_end(e, by)]
         self.audit([*ends, *(entry for c in claimed if (entry := entry_of_claim(c, by)))])
-        return {e.attempt for e in ended}, claimed
+        return Cycled(len(ended) + len(claimed), lambda: ({e.attempt for e in ended}, claimed))
 
     def _end(self, endings: Sequence[Ending], now: datetime) -> list[Ending]:
         """Record the ends of attempts that are current; return those."""

@@ -31,10 +31,11 @@ class Cancellations:
         """Request that a job be stopped. Thread-safe."""
         self._requests.put(command)
 
-    def carry_out(self, flight: InFlight, finish: Finish, give_up: GiveUp) -> None:
-        """End the requested jobs that run in this worker."""
+    def carry_out(self, flight: InFlight, finish: Finish, give_up: GiveUp, settle: Callable[[], None]) -> None:
+        """End the requested jobs that run in this worker. `settle` puts in flight what was just claimed."""
         while not self._requests.empty():
             command = self._requests.get()
+            settle()
             group = flight.group_of(command.job_id)
             if group is None:
                 log.warning(

@@ -79,6 +79,7 @@ class Cycles:
             if self._lent:
                 self._lent.dec_thread_sharing()
             self._lent = None
+            self.recorder.later.run()
             for job in self.in_flight.jobs():
                 log.error(
                     "worker.job_abandoned",
@@ -86,7 +87,6 @@ class Cycles:
                     job_id=job.id,
                     next="it runs again when its lease expires",
                 )
-            self.recorder.later.run()
         self._threads.stop()
 
     @property
@@ -108,7 +108,7 @@ class Cycles:
         For fast jobs, if there is more than one group per thread, so that threads and database work side by side.
         """
         if self._is_fast:
-            return self._threads.unfinished > self._concurrency
+            return self._threads.unfinished + self.in_flight.coming > self._concurrency
         return self._threads.waiting > self._ahead // 3
 
     def run(self, limit: int | None = None, first: Callable[[], None] | None = None) -> tuple[int, int]:
@@ -145,6 +145,7 @@ class Cycles:
     def note_started(self, *, repeat: bool = False) -> None:
         """Have the next fetch list longer jobs as started; with `repeat` once more, before RQ's tools forget them."""
         with self.lock:
+            self.recorder.settle()
             for group in self.in_flight:
                 group.fresh = group.fresh and not repeat
                 if not group.fresh and time.monotonic() - group.began >= SHOWN_AFTER:
@@ -192,6 +193,7 @@ class Cycles:
     def _run(self, limit: int | None, first: Callable[[], None] | None) -> tuple[int, int]:
         """Record and claim in one transaction. If all jobs in flight are fast, Redis fetches the next ones meanwhile.
 
+        What the cycle before has claimed is then started meanwhile, too, so that the database hardly waits for Python.
         The database learns of an end before Redis does; after a failure in between, the next cycle updates Redis.
         """
         now = timezone.now()
@@ -204,6 +206,10 @@ class Cycles:
         ahead = self.in_flight.count_ahead(self._concurrency) if is_ahead else 0
         self._is_quiet = bool(self._ahead or ahead)
         self._ahead = ahead
+        # All that it may claim was fetched ahead, of fast types, and the database need not wait for Redis.
+        is_straight = is_ahead and self._is_fast and idle <= len(self.fetch.groups)
+        if not is_straight:
+            self.recorder.settle()
         away: list[RedisError] = []  # finished jobs are recorded even if Redis is down
         with _defer_errors(away):
             if first:
@@ -219,7 +225,7 @@ class Cycles:
             if takes and limit is None and not away:
                 self.fetch.begin_prefetch(now, idle=idle + ahead)
         try:  # with a fresh time: a job that came due during the fetch must not be claimed before its due time
-            counts = self.recorder.record_and_claim(timezone.now(), idle + ahead)
+            counts = self.recorder.record_and_claim(timezone.now(), idle + ahead, may_wait=is_straight)
         finally:
             with _defer_errors(away):
                 self.fetch.end()
@@ -232,7 +238,7 @@ class Cycles:
         for ending in self._threads.answers():
             self.finish_one(ending)
         time_out(self.in_flight, self.finish_one, self._threads.give_up)
-        self.cancellations.carry_out(self.in_flight, self.finish_one, self._threads.give_up)
+        self.cancellations.carry_out(self.in_flight, self.finish_one, self._threads.give_up, self.recorder.settle)
         hand_back(self.in_flight, self.finish_one)
 
     def _put_back_late(self) -> None:

@@ -105,19 +105,20 @@ class Group:
 
 
 class InFlight:
-    """The groups in flight, by attempt.
+    """The groups in flight, by attempt. `len` counts those that are `coming`, too.
 
     Two attempts of one job can be in flight here: after a database outage or a suspended process the first one's lease
     may have expired, and the job been claimed again, before its thread ended.
     """
 
     def __init__(self) -> None:
+        self.coming = 0  #: groups of fast types that are claimed and not added yet
         self._groups: dict[int, Group] = {}
         self._group_of: dict[int, Group] = {}  # by id() of the claimed job
         self._average_ms: dict[str, float] = {}
 
     def __len__(self) -> int:
-        return len(self._groups)
+        return len(self._groups) + self.coming
 
     def __iter__(self) -> Iterator[Group]:
         return iter(list(self._groups.values()))
@@ -184,7 +185,7 @@ class InFlight:
     def all_fast(self) -> bool:
         """True if jobs are in flight, all of them are of fast types, and none hangs."""
         fast, now = self.fast(), time.monotonic()
-        return bool(self._groups) and all(
+        return bool(len(self)) and all(
             group.type in fast and self._expected_ms(now, group) < SHORT_MS for group in self._groups.values()
         )
 

@@ -19,13 +19,14 @@ from jobs.engine.worker.fetch import Fetch
 from jobs.engine.worker.in_flight import Group, InFlight
 from jobs.engine.worker.rq_mirror import FetchedGroup, RQMirror
 from jobs.ledger import Claimed, Ending, moves
-from jobs.ledger.recording import Later
+from jobs.ledger.recording import CommittedCycle, Later
 from jobs.registry import readable_versions
 from jobs.states import WAITING, State
 
 log = structlog.get_logger(__name__)
 AWAY: Final = (RedisError, OperationalError, InterfaceError)
 """Errors of an outage: the same call may succeed later."""
+_Unrecorded = tuple[Ending, bool]  # an end, and whether RQ's tools list the attempt as started
 
 
 class Recorder:
@@ -41,8 +42,8 @@ class Recorder:
         submit: Callable[[Group, int], None],
     ) -> None:
         self.recorded = 0  #: finished attempts
-        self.unacknowledged: tuple[list[FetchedGroup], datetime] | None = None  #: a claim whose commit got no answer
-        self.later = Later()  #: what is to be said about the last moves, at the latest when no cycle follows at once
+        self.unacknowledged: dict[datetime, list[FetchedGroup]] = {}  #: claims whose answer was lost, by their time
+        self.later = Later()  #: what is left to do about the last moves, at the latest when no cycle follows at once
         self._worker = worker
         self._actor = actors.worker(worker)
         self._mirror = mirror
@@ -50,7 +51,7 @@ class Recorder:
         self._in_flight = in_flight
         self._fetch = fetch
         self._submit = submit
-        self._unrecorded: list[tuple[Ending, bool]] = []  # and whether RQ's tools list the attempt as started
+        self._unrecorded: list[_Unrecorded] = []
         self._renew_at = 0.0
 
     @property
@@ -62,37 +63,76 @@ class Recorder:
         """Have the next cycle record the end of an attempt; `shown`: RQ's tools list it as started."""
         self._unrecorded.append((ending, shown))
 
-    def record_and_claim(self, now: datetime, most: int) -> tuple[int, int]:
-        """Record all ends and claim at most `most` fetched groups, in one transaction. Returns how many of each."""
-        most -= self._resume_unacknowledged_claim(now)
+    def record_and_claim(self, now: datetime, most: int, *, may_wait: bool = False) -> tuple[int, int]:
+        """Record all ends and claim at most `most` fetched groups, in one transaction. Returns how many of each.
+
+        With `may_wait`, the answer about many may be left to `later`, which reads it and starts the claimed jobs while
+        the database works on the next cycle. Until then, or until `settle`, they are only counted as in flight.
+        """
+        most -= self._resume_unacknowledged_claims(now)
         groups = self._fetch.groups[: max(0, most)]
         ids = [i for group in groups for i in group.ids]
-        start = partial(self._start, groups)
-        self.unacknowledged = (groups, now) if groups else None
-        endings = [ending for ending, _ in self._unrecorded]
-        ended, claimed = moves.cycle(
-            endings,
+        if groups:
+            self.unacknowledged[now] = groups
+        unrecorded = self._unrecorded
+        committed = moves.commit_cycle(
+            [ending for ending, _ in unrecorded],
             ids,
             actor=self._actor,
             worker=self._worker,
             now=now,
-            start=start,
             reads=readable_versions(),
             later=self.later,
         )
-        self._fetch.note_claimed(groups)
-        shown = {id(ending.job): is_shown for ending, is_shown in self._unrecorded}
+        self.unacknowledged.pop(now, None)
         self._unrecorded = []
+        self._fetch.note_claimed(groups)
+        finish = partial(self._finish, committed, groups, now, unrecorded)
+        if may_wait and committed.can_wait:
+            self._in_flight.coming = len(groups)
+            self.later.add(finish)
+        else:
+            finish()
+        return len(unrecorded), len(ids)
+
+    def _finish(
+        self,
+        committed: CommittedCycle,
+        groups: list[FetchedGroup],
+        now: datetime,
+        unrecorded: list[_Unrecorded],
+    ) -> None:
+        """Start what was claimed, and tell Redis what has become of the rest and of the ends.
+
+        If the cycle can wait, there is no rest, and all has ended: the database, which works on the next one, is not
+        used.
+        """
+        self._in_flight.coming = 0
+        try:
+            ended, claimed = committed.moved
+        except Exception:  # whatever is in the rows: the jobs must not wait for their leases to expire
+            self.unacknowledged[now] = groups
+            raise
+        self._start(groups, claimed)
+        if committed.can_wait:
+            self.later.add(committed.announce)
+        else:
+            committed.announce()
+        shown = {id(ending.job): is_shown for ending, is_shown in unrecorded}
         self.recorded += len(ended)
         for e in ended:
             self._mirror.note_ended(e, shown=shown.pop(id(e.job)))
         # From here on Redis may be down: claimed jobs already run, and the rescuer repairs the rest.
-        if left := set(ids) - {job.id for job in claimed}:
+        if left := {i for group in groups for i in group.ids} - {job.id for job in claimed}:
             rq_mirror.give_back(left, self._connection)
         enqueue.enqueue([e.job for e in ended if e.job.state in (*WAITING, State.QUEUED)])
         if shown:
-            rq_mirror.resync([e.job for e in endings if id(e.job) in shown], self._connection)
-        return len(ended), len(ids)
+            rq_mirror.resync([e.job for e, _ in unrecorded if id(e.job) in shown], self._connection)
+
+    def settle(self) -> None:
+        """Put in flight what the last cycle claimed, if it was left to the next one."""
+        if self._in_flight.coming:
+            self.later.run()
 
     def record_one_by_one(self) -> None:
         """Record each end on its own; if the database rejects one, record it without its texts and result.
@@ -134,6 +174,7 @@ class Recorder:
         """
         if (ticks := time.monotonic()) < self._renew_at:
             return
+        self.settle()
         held = [job.id for job in self._in_flight.jobs()] + [str(ending.job.id) for ending, _ in self._unrecorded]
         if held:
             moves.renew_leases(held, worker=self._worker, until=now + settings.LEASE)
@@ -142,26 +183,26 @@ class Recorder:
     def _record(self, endings: list[Ending], now: datetime) -> list[Ending]:
         return moves.cycle(endings, [], actor=self._actor, worker=self._worker, now=now)[0]
 
-    def _resume_unacknowledged_claim(self, now: datetime) -> int:
-        """Start the jobs of the last claim if it was committed but its acknowledgement lost. Returns how many groups.
+    def _resume_unacknowledged_claims(self, now: datetime) -> int:
+        """Start the jobs of claims that were committed but their acknowledgement lost. Returns how many groups.
 
         Nobody else would start them: the rows belong to this worker until their leases expire, and then their outcome
         would count as unknown.
         """
-        if self.unacknowledged is None:
-            return 0
-        groups, at = self.unacknowledged
-        ids = [i for group in groups for i in group.ids]
-        claimed = attempt.find_claimed(at, ids, worker=self._worker, until=now + settings.LEASE)
-        self._start(groups, claimed)
-        if claimed:
-            log.warning("worker.commit_ack_lost", worker=self._worker, jobs=len(claimed), next="they are started")
-        begun = {job.id for job in claimed}
-        return sum(not begun.isdisjoint(group.ids) for group in groups)
+        resumed = 0
+        for at, groups in list(self.unacknowledged.items()):
+            ids = [i for group in groups for i in group.ids]
+            claimed = attempt.find_claimed(at, ids, worker=self._worker, until=now + settings.LEASE)
+            del self.unacknowledged[at]
+            self._start(groups, claimed)
+            if claimed:
+                log.warning("worker.commit_ack_lost", worker=self._worker, jobs=len(claimed), next="they are started")
+            begun = {job.id for job in claimed}
+            resumed += sum(not begun.isdisjoint(group.ids) for group in groups)
+        return resumed
 
     def _start(self, groups: list[FetchedGroup], claimed: list[Claimed]) -> None:
         """Hand the claimed jobs of each group to the threads."""
-        self.unacknowledged = None
         by_id = {job.id: job for job in claimed}
         for group in groups:
             # pop: an ID that was enqueued twice is still one job.

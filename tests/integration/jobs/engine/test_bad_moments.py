@@ -318,7 +318,7 @@ def test_only_committed_claims_run_after_a_lost_acknowledgement(redis: Redis) ->
     (earlier, committed, queued), now = take(worker), timezone.now()
     attempt.claim([earlier], worker=worker.name, now=now - timedelta(seconds=1))
     attempt.claim([committed], worker=worker.name, now=now)
-    worker.cycles.recorder.unacknowledged = (worker.cycles.fetch.groups, now)
+    worker.cycles.recorder.unacknowledged[now] = worker.cycles.fetch.groups
 
     worker.cycles.recorder.record_and_claim(timezone.now(), worker.concurrency)
 

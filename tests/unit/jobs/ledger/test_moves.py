@@ -190,16 +190,35 @@ def test_moves_are_announced_in_order_and_once_whenever_they_are_said(monkeypatc
     endings: list[Ending] = []
     for ids, to in ((jobs[:2], State.SUCCEEDED), (jobs[2:3], State.SUCCEEDED), (jobs[3:], State.RETRYING), ([], None)):
         wanted = [str(job.pk) for job in ids]
-        _, claimed = moves.cycle(endings, wanted, actor="test", worker="w", now=now, later=later)
+        committed = moves.commit_cycle(endings, wanted, actor="test", worker="w", now=now, later=later)
         goes_on = any(e.to is State.RETRYING for e in endings)
-        assert bool(later) == (statements().overlaps and not goes_on)
+        assert committed.can_wait == (statements().overlaps and not goes_on)
+        if committed.can_wait:
+            later.add(committed.announce)
+        else:
+            committed.announce()
         assert all(e.job.state == e.to for e in endings) or bool(later)
-        endings = [Ending(job, Outcome(to, "try", due_at=now)) for job in claimed if to]
+        endings = [Ending(job, Outcome(to, "try", due_at=now)) for job in committed.moved[1] if to]
     later.run()
 
     of_each = [[to for job_id, to in said if job_id == str(job.pk)] for job in jobs]
     assert of_each == [["RUNNING", "SUCCEEDED"]] * 3 + [["RUNNING", "RETRYING"]]
     assert [to for _, to in said] == [to for _, to in read_moves()]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_has_moved_can_be_read_later() -> None:
+    """After the next statement, and after its connection was closed."""
+    jobs, now = [a_job(State.QUEUED, number) for number in range(3)], timezone.now()
+    first, second = (
+        moves.commit_cycle([], [str(job.pk) for job in part], actor="test", worker="w", now=now)
+        for part in (jobs[:2], jobs[2:])
+    )
+    connection.close()
+
+    assert [[claimed.id for claimed in one.moved[1]] for one in (first, second)] == [
+        [str(job.pk) for job in part] for part in (jobs[:2], jobs[2:])
+    ]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -217,9 +236,9 @@ def test_committed_moves_are_announced_whatever_becomes_of_the_next_ones(monkeyp
         running, Outcome(State.DEAD, "try"), result="no JSON", failure=Fingerprint(*["x"] * len(Fingerprint._fields))
     )
     later.add(partial(int, "no number"))
-    moves.cycle([], [str(queued.pk)], actor="test", worker="w", now=now, later=later)
+    later.add(moves.commit_cycle([], [str(queued.pk)], actor="test", worker="w", now=now, later=later).announce)
     with pytest.raises(DatabaseError):
-        moves.cycle([refused], [], actor="test", worker="w", now=now, later=later)
+        moves.commit_cycle([refused], [], actor="test", worker="w", now=now, later=later)
     later.run()
 
     assert said == ["RUNNING"]
@@ -241,7 +260,7 @@ def test_a_worker_that_hangs_while_it_announces_keeps_no_row_locked() -> None:
     later, job, seen = Later(), a_job(State.QUEUED), list[bool]()
     with ThreadPoolExecutor(1) as others:
         later.add(lambda: seen.append(others.submit(_wait_until_running, job).result()))
-        moves.cycle([], [str(job.pk)], actor="test", worker="w", now=timezone.now(), later=later)
+        moves.commit_cycle([], [str(job.pk)], actor="test", worker="w", now=timezone.now(), later=later)
         later.run()
 
     assert seen == [True]
@@ -279,9 +298,9 @@ def test_what_is_said_meanwhile_survives_a_statement_that_fails() -> None:
     ending = Ending(job, Outcome(State.SUCCEEDED, "done"), result="no JSON")
 
     with pytest.raises(DatabaseError), transaction.atomic():
-        moves.cycle([ending], [], actor="test", worker="w", now=timezone.now(), later=later)
+        moves.commit_cycle([ending], [], actor="test", worker="w", now=timezone.now(), later=later)
     later.run()
-    moves.cycle([ending.bare()], [], actor="test", worker="w", now=timezone.now(), later=later)
+    moves.commit_cycle([ending.bare()], [], actor="test", worker="w", now=timezone.now(), later=later)
 
     assert said == ["earlier"]
     assert (Job.objects.get().state, read_moves()) == ("SUCCEEDED", [("RUNNING", "SUCCEEDED")])

@@ -1,13 +1,16 @@
-"""A thread gets several jobs of a fast type: what happens to the others when one of them hangs."""
+"""A thread gets several jobs of a fast type: when one of them hangs, and when their claim waits for the next cycle."""
 
+import os
+import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.conf import settings as project
+from django.db import connection
 from django.db.models import Count
 from django.utils import timezone
 from redis import Redis
@@ -19,13 +22,14 @@ from jobs.engine.worker import attempt
 from jobs.engine.worker.cycle import Cycles
 from jobs.engine.worker.in_flight import BEGIN_WITHIN_S, WAIT_FOR_THREAD_S
 from jobs.engine.worker.rq_mirror import RQMirror
-from jobs.ledger import Claimed, Ending
+from jobs.ledger import Claimed, Ending, postgresql
 from jobs.models import Job
 from jobs.service import Submission
 from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 FAST = "EVENT_EXPIRATION"
+ON_POSTGRESQL = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite answers in this process")
 
 
 class Handler:
@@ -195,3 +199,99 @@ def test_a_worker_that_takes_nothing_new_gives_back_what_it_fetched(
     running = Job.objects.filter(state="RUNNING").count()
     assert count_waiting(redis) == 200 - running > 0
     assert not cycles.fetch.groups
+
+
+def leave_claim(cycles: Cycles) -> None:
+    """Claim 64 jobs that the next cycle is to start; as many more are fetched."""
+    submit(128)
+    cycles.fetch.begin(timezone.now(), idle=2, limit=None)
+    cycles.fetch.end()
+    cycles.recorder.record_and_claim(timezone.now(), 1, may_wait=True)
+    assert (cycles.in_flight.coming, len(cycles.in_flight), list(cycles.in_flight)) == (1, 1, [])
+
+
+def work_off(cycles: Cycles) -> None:
+    """Until nothing is in flight; no claim is left to a cycle that does not follow at once."""
+
+    def has_ended() -> bool:
+        cycles.run()
+        assert cycles.has_more or not cycles.in_flight.coming
+        return not cycles.busy
+
+    wait_until(has_ended)
+
+
+def take_nothing_new(cycles: Cycles) -> None:
+    """As after SIGTERM."""
+    cycles.takes = False
+
+
+def renew(cycles: Cycles) -> None:
+    """The leases, which are about to expire."""
+    Job.objects.filter(state="RUNNING").update(lease_until=timezone.now())
+    cycles.recorder.renew_leases(timezone.now())
+    assert not Job.objects.filter(lease_until__lt=timezone.now() + project.LEASE / 2).exists()
+
+
+def lose_connection(_cycles: Cycles) -> None:
+    """The main thread's, whose next statement fails."""
+    with socket.socket(fileno=os.dup(connection.connection.fileno())) as wire:
+        wire.shutdown(socket.SHUT_RDWR)
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize(
+    ("event", "ended"),
+    [(Cycles.run, 128), (renew, 128), (Cycles.sync, 128), (lose_connection, 128), (take_nothing_new, 64)],
+)
+def test_a_claim_that_was_left_runs_once(
+    cycles: Cycles, handler: Handler, redis: Redis, event: Callable[[Cycles], object], ended: int
+) -> None:
+    """Whatever comes before the next cycle's statement, or with it."""
+    handler.go.set()
+    if event is not renew:
+        cycles.run()  # it renews leases first of all
+    leave_claim(cycles)
+
+    event(cycles)
+    work_off(cycles)
+    cycles.sync()
+
+    assert states() == {("SUCCEEDED", 0): ended} | ({("QUEUED", 0): 128 - ended} if ended < 128 else {})
+    assert len(set(handler.began)) == len(handler.began) == ended
+    assert set(Job.objects.filter(state="SUCCEEDED").values_list("attempt", flat=True)) == {1}
+    assert (count_waiting(redis), redis.zcard(keys.TAKEN)) == (128 - ended, 0)
+
+
+@ON_POSTGRESQL
+def test_a_job_of_a_claim_that_was_left_can_be_stopped(cycles: Cycles, handler: Handler) -> None:
+    """It is in flight as soon as somebody looks for it, and never begins."""
+    cycles.run()
+    leave_claim(cycles)
+    stopped = str(Job.objects.filter(state="RUNNING").latest("id").pk)
+    cycles.cancellations.request(Command(STOPS[0], stopped, "olga"))
+
+    cycles.run()
+    assert Job.objects.get(pk=stopped).error.endswith("nothing it sent is unanswered")
+    handler.go.set()
+    work_off(cycles)
+
+    assert states() == {("SUCCEEDED", 0): 127, ("DEAD", 1): 1}
+    assert stopped not in handler.began
+
+
+@ON_POSTGRESQL
+def test_a_claim_whose_answer_cannot_be_read_is_found_in_its_rows(
+    cycles: Cycles, handler: Handler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its jobs run at once, not when their leases have expired."""
+    handler.go.set()
+    cycles.run()
+    with monkeypatch.context() as patch:
+        patch.setattr(postgresql, "read_answer", lambda *_: int("Number out of range"))
+        leave_claim(cycles)
+
+    work_off(cycles)
+
+    assert states() == {("SUCCEEDED", 0): 128}
+    assert len(set(handler.began)) == len(handler.began) == 128

@@ -36,7 +36,8 @@ BATCH = 500
 AHEAD = timedelta(milliseconds=1)  # before jobs are due the database queues them, so that Redis gets them on time
 EXACT_SECONDS = 0.001  # socket waits end in whole milliseconds, so the last one is slept
 SLICE_SECONDS = 0.5  # per round for due jobs
-LONGEST_REST = 0.004  # seconds after a round for due jobs: those due meanwhile share the next one
+REST = 0.5  # of the time that a round for due jobs took: those due meanwhile share the next one
+LONGEST_REST = 0.004  # seconds
 LONGEST_SLEEP = 1.0  # so that a direct change in the database, or a clock step, is noticed within a second
 
 
@@ -96,7 +97,7 @@ class Scheduler(RQScheduler):
             return DURATION.total_seconds() / 4
         now, began = timezone.now(), time.monotonic()
         any_due = self.queue_due(now + AHEAD)
-        rest = min(time.monotonic() - began, LONGEST_REST) if any_due else 0.0
+        rest = min(REST * (time.monotonic() - began), LONGEST_REST) if any_due else 0.0
         self.fire(now)
         self._stops.poll(now)
         if time.monotonic() >= self._reconcile_at:

@@ -54,7 +54,7 @@ def test_between_other_work_one_batch_is_queued(redis: Redis, monkeypatch: pytes
 
 
 def test_after_due_jobs_the_scheduler_rests(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long as the round took: jobs that come due meanwhile share the next round. None is early, in Redis either."""
+    """Half as long as the round took: who comes due meanwhile shares the next one. None is early, in Redis either."""
     enqueued: list[tuple[str, datetime]] = []
     real = enqueue.enqueue
 

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 def open_cursor(raw: "psycopg.Connection[Any]") -> "psycopg.RawCursor[tuple[Any, ...]]":
     """Open a cursor that binds on the server: on the client's side, as Django's own do, nothing can be prepared."""
-    from psycopg import RawCursor, rows  # only here: it loads libpq, which SQLite does without
+    from psycopg import RawCursor, rows  # only here: they load libpq, which SQLite does without
+    from psycopg.types.datetime import TimestamptzLoader
 
-    return RawCursor(raw, row_factory=rows.tuple_row)
+    cursor = RawCursor(raw, row_factory=rows.tuple_row)
+    cursor.adapters.register_loader("timestamptz", TimestamptzLoader)  # Django's calls Python for each value
+    return cursor
 
 
 def execute(

@@ -198,6 +198,7 @@ class Cycles:
         """
         now = timezone.now()
         self.recorder.renew_leases(now)
+        was_fast = self.in_flight.all_fast()
         self._finish()
         self._mirror.has_more = False
         idle, takes = self._concurrency - len(self.in_flight), self.takes
@@ -222,7 +223,7 @@ class Cycles:
                 self.fetch.begin(now, idle=idle, limit=left)
         with _defer_errors(away):
             self.fetch.end()
-            if takes and limit is None and not away:
+            if takes and limit is None and was_fast and not away:
                 self.fetch.begin_prefetch(now, idle=idle + ahead)
         try:  # with a fresh time: a job that came due during the fetch must not be claimed before its due time
             counts = self.recorder.record_and_claim(timezone.now(), idle + ahead, may_wait=is_straight)

@@ -47,9 +47,12 @@ class Fetch:
             self._mirror.begin_fetch(now, slots=slots, group_sizes=sizes, ahead=True)
 
     def begin_prefetch(self, now: datetime, *, idle: int) -> None:
-        """Fetch once more, groups of fast types only, if everything in flight is fast and so nearly done."""
+        """Fetch once more, groups of fast types only: everything in flight is fast, and so nearly done or just ended.
+
+        If all has ended, only if the last fetch has filled all slots: otherwise there is hardly more.
+        """
         slots = self._concurrency - max(0, len(self.groups) - idle)
-        if slots > 0 and self._flight.all_fast():
+        if slots > 0 and (self._flight or len(self.groups) >= self._concurrency):
             self._mirror.begin_fetch(now, slots=slots, group_sizes=self._fast(), ahead=True)
 
     def end(self) -> None:

@@ -35,13 +35,19 @@ def submit(n: int, kind: str = FAST, **changes: Any) -> list[str]:
 
 
 @pytest.fixture
-def fetch(redis: Redis) -> Fetch:
-    """Of a worker with two slots, in one of which a job of a fast type runs."""
+def flight() -> InFlight:
+    """A job of a fast type."""
     flight = InFlight()
     job = Claimed("1", FAST, "c", "", {}, 5, 1, 0, datetime.now(UTC), "", "", 1, None, "", 1, datetime.now(UTC))
     flight.add([job])
     flight.finish(attempt.ending_of(job, None, TAKES_MS, now=timezone.now()))
     flight.add([job]).began = math.inf  # it has taken no time yet, however long the test takes
+    return flight
+
+
+@pytest.fixture
+def fetch(redis: Redis, flight: InFlight) -> Fetch:
+    """Of a worker with two slots, in one of which that job runs."""
     pauses.publish(redis)
     return Fetch(RQMirror("w", list(settings.RQ_QUEUES), keys.own_redis()), flight, 2, lambda _: None)
 
@@ -63,6 +69,22 @@ def test_only_a_batch_of_fast_jobs_is_fetched_ahead(fetch: Fetch) -> None:
     submit(1, SLOW, priority=Priority.CRITICAL.value)
     fetch.groups.clear()
     assert ahead(fetch) == []
+
+
+def test_once_all_have_ended_more_is_fetched_if_all_slots_were_filled(fetch: Fetch, flight: InFlight) -> None:
+    """Otherwise the queue is empty, most likely, and Redis would be asked in vain."""
+    size = int(FAST_GROUP_MS / TAKES_MS)
+    submit(4 * size)
+    flight.finish(attempt.ending_of(next(flight.jobs()), None, TAKES_MS, now=timezone.now()))
+    numbers = []
+    for idle in (1, 2):
+        fetch.begin(timezone.now(), idle=idle, limit=None)
+        fetch.end()
+        fetch.begin_prefetch(timezone.now(), idle=idle)
+        fetch.end()
+        numbers.append(len(fetch.groups))
+
+    assert numbers == [1, 4]
 
 
 def test_urgent_jobs_go_before_those_fetched_ahead(fetch: Fetch) -> None:

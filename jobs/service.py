@@ -118,19 +118,10 @@ def _enqueue(noted: Sequence[tuple[Job, Entry]]) -> None:
     finish()
 
 
-@dataclass(slots=True)
-class _New:
-    """A job to be stored in one transaction with those of other threads."""
-
-    job: Job
-    entry: Entry
-    is_announced: bool = False
-
-
 def _store_with_others(job: Job, by: By) -> tuple[Job, bool]:
     """Store the job in one transaction with those of other threads, if any."""
-    mine = _New(job, ledger.entry_of_new(job, actor=by.actor, reason=by.reason, action=by.action))
-    if not _together.add(mine):
+    entry = ledger.entry_of_new(job, actor=by.actor, reason=by.reason, action=by.action)
+    if not _together.add((job, entry)):
         existing = Job.objects.filter(unique_key=job.unique_key).first()
         if existing is None:  # deleted since
             (answer,) = _store([job], by)
@@ -138,24 +129,18 @@ def _store_with_others(job: Job, by: By) -> tuple[Job, bool]:
         if existing.id != job.id:
             return existing, False
         enqueue.enqueue_committed([existing])  # who led was interrupted after the commit
-    if not mine.is_announced:
-        announce_committed([(job, mine.entry)])
+    announce_committed([(job, entry)])
     return job, True
 
 
-def _create_together(wanted: Sequence[_New]) -> list[bool]:
+def _create_together(noted: Sequence[tuple[Job, Entry]]) -> list[bool]:
     """Store and enqueue jobs of several threads; return for each whether it is new."""
-    first: dict[str, _New] = {}
-    for one in wanted:
-        first.setdefault(one.job.unique_key, one)
-    new = ledger.create_noted({key: one.job for key, one in first.items()}, [one.entry for one in first.values()])
-    stored = [one for key, one in first.items() if key in new]
-    if len(wanted) == len(stored) == 1:  # of this thread, whose log lines say for whom it works
-        _enqueue([(one.job, one.entry) for one in stored])
-        wanted[0].is_announced = True
-    else:
-        enqueue.enqueue_committed([one.job for one in stored])
-    return [one.job.unique_key in new and first[one.job.unique_key] is one for one in wanted]
+    first: dict[str, tuple[Job, Entry]] = {}
+    for job, entry in noted:
+        first.setdefault(job.unique_key, (job, entry))
+    new = ledger.create_noted({key: job for key, (job, _) in first.items()}, [entry for _, entry in first.values()])
+    enqueue.send_committed([job for key, (job, _) in first.items() if key in new])
+    return [job.unique_key in new and first[job.unique_key][0] is job for job, _ in noted]
 
 
 _together: Final = GroupCommit(_create_together)

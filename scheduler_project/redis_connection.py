@@ -8,6 +8,7 @@ After a failover behind one address a kept connection stays with the old master,
 connection is dropped, so that the next one reaches the new master.
 """
 
+import select
 from functools import cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -41,6 +42,15 @@ class Failover:
                 raise
             self.disconnect()  # type: ignore[attr-defined]
             raise ConnectionLost(f"this Redis has become a replica: {error}") from error
+
+    def is_quiet(self) -> bool:
+        """Whether it is open and there is nothing to read, at a fraction of the cost of redis-py's can_read."""
+        socket = self._sock  # type: ignore[attr-defined] # of the class it is mixed into
+        if socket is None:
+            return False
+        readable = select.poll()
+        readable.register(socket, select.POLLIN)
+        return not readable.poll(0)
 
 
 class AsksSentinel:

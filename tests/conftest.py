@@ -24,6 +24,7 @@ from whitenoise.responders import StaticFile
 
 from api import wrong_tokens
 from jobs import counters, overrides
+from jobs.broker import enqueue
 from jobs.main_api.client import MainApi, main_api
 from jobs.processes.loop import YOUNG_OBJECTS
 from monitoring import health
@@ -137,9 +138,10 @@ def redis_server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def redis(redis_server: RedisServer) -> Redis:
-    """An empty Redis; counts of earlier tests in this process do not reach it."""
+    """An empty Redis; counts and jobs of earlier tests in this process do not reach it."""
     client = Redis.from_url(redis_server.url)
     counters.flush()
+    enqueue.unread.clear()
     client.flushall()
     return client
 

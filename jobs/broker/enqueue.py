@@ -4,9 +4,13 @@ Enqueueing a job twice is harmless, because a claim is a compare-and-set in the 
 sweep finds the QUEUED jobs that could not be enqueued, and the rescuer the others once they are overdue.
 """
 
+import math
 import os
+import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import Any, Final
@@ -15,7 +19,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 from redis import ConnectionError as ConnectionLost
-from redis import Redis, RedisError
+from redis import RedisError
 from redis.exceptions import NoScriptError
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
@@ -32,13 +36,34 @@ log = structlog.get_logger(__name__)
 MARGIN: Final = timedelta(seconds=30)  # submitters look a little further ahead than the stager, so no job is missed
 BATCH: Final = 500  # jobs per script call: it blocks Redis for a few milliseconds
 RECOUNTED: Final = 20_000  # ids of a list: it blocks Redis for about ten milliseconds
-#: Clients with a connection each that no thread uses at the moment: as many as have enqueued at once.
-_kept: Final[list[Redis]] = []
-os.register_at_fork(after_in_child=_kept.clear)
+RECENT_S: Final = 1.0  #: a moment ago Redis was there, and knew the script
 _ENQUEUED_LATER: Final = "the scheduler enqueues them when Redis answers"
 _QUEUES: Final = {priority.value: priority.queue for priority in Priority}
 
 AnyJob = Job | Claimed | Enqueued
+
+
+class _Client:
+    """A connection of its own, for one thread at a time: one of the pool costs twice as much."""
+
+    __slots__ = ("answered_at", "raw", "redis")
+
+    def __init__(self) -> None:
+        self.redis = keys.own_redis()
+        self.raw: Any = self.redis.connection
+        self.answered_at = -math.inf  #: by time.monotonic()
+
+    def is_good(self) -> bool:
+        """Whether it answered a moment ago and has not been closed since. Call it while no answer is to come."""
+        return time.monotonic() < self.answered_at + RECENT_S and self.raw.is_quiet()
+
+
+#: Those that no thread uses at the moment: as many as have enqueued at once.
+_kept: Final[list[_Client]] = []
+#: What reads an answer that nobody has waited for, and keeps its client again: see `send_committed`.
+unread: Final = deque[Callable[[], object]]()
+os.register_at_fork(after_in_child=_kept.clear)
+os.register_at_fork(after_in_child=unread.clear)
 
 
 def queue_of(job: AnyJob) -> str:
@@ -51,11 +76,14 @@ def enqueue(jobs: Sequence[AnyJob]) -> int:
 
     Raises redis.RedisError.
     """
-    return _begin(jobs)()
+    return _begin(jobs)[0]()
 
 
-def _begin(jobs: Sequence[AnyJob]) -> Callable[[], int]:
-    """Send jobs to Redis and return a function that does the rest of `enqueue`. Both raise redis.RedisError."""
+def _begin(jobs: Sequence[AnyJob]) -> tuple[Callable[[], int], bool]:
+    """Send jobs to Redis; return a function that does the rest of `enqueue`, and whether they are expected to arrive.
+
+    Both raise redis.RedisError.
+    """
     now = timezone.now()
     queued = [job for job in jobs if job.state == State.QUEUED]
     waiting: list[tuple[AnyJob, datetime]] = []
@@ -67,14 +95,15 @@ def _begin(jobs: Sequence[AnyJob]) -> Callable[[], int]:
             if job.state in WAITING and job.due_at is not None and job.due_at <= horizon
         ]
     count = len(queued) + len(waiting)
-    finish = _begin_calls(script("enqueue"), _calls(queued, waiting, now)) if count else None
+    if not count:
+        return int, True  # which returns 0
+    finish, is_good = _begin_calls(script("enqueue"), _calls(queued, waiting, now))
 
     def answer() -> int:
-        if finish:
-            finish()
+        finish()
         return count
 
-    return answer
+    return answer, is_good
 
 
 def _calls(
@@ -92,22 +121,19 @@ def _calls(
         }
 
 
-def _begin_calls(wanted: Script, calls: Iterator[dict[str, Any]]) -> Callable[[], None]:
-    """Begin calls that may run twice, on a kept connection: one of the pool's costs twice as much.
+def _begin_calls(wanted: Script, calls: Iterator[dict[str, Any]]) -> tuple[Callable[[], None], bool]:
+    """Begin calls that may run twice; return a function that waits until they have run, and whether to expect it.
 
-    While Redis works on one, the next one is made and sent. The function returned waits until all have run.
+    While Redis works on one, the next one is made and sent.
     """
-    try:
-        client = _kept.pop()
-    except IndexError:
-        client = keys.own_redis()
-    raw: Any = client.connection
+    client = _take_client()
+    is_good = client.is_good()
     sent: list[dict[str, Any]] = []
     is_lost = False
     try:
         for given in calls:
             sent.append(given)
-            wanted.send(client, **given)
+            wanted.send(client.redis, **given)
     except ConnectionLost:  # the server may have closed it long ago
         is_lost = True
         sent.extend(calls)
@@ -116,16 +142,30 @@ def _begin_calls(wanted: Script, calls: Iterator[dict[str, Any]]) -> Callable[[]
         again = is_lost
         try:
             for _ in () if is_lost else sent:
-                raw.read_response()
+                client.raw.read_response()
         except (ConnectionLost, NoScriptError):  # it may have been restarted
             again = True
         if again:
-            raw.disconnect()  # more answers may come; now it connects again
+            client.raw.disconnect()  # more answers may come; now it connects again
             for given in sent:
-                wanted.begin(client, **given)()
+                wanted.begin(client.redis, **given)()
+        client.answered_at = time.monotonic()
         _kept.append(client)  # not after an error: an answer may still come
 
-    return finish
+    return finish, is_good
+
+
+def _take_client() -> _Client:
+    """A client that waits for no answer."""
+    read: Callable[[], object] | None = None
+    with suppress(IndexError):
+        read = unread.popleft()
+    if read:
+        read()
+    try:
+        return _kept.pop()
+    except IndexError:
+        return _Client()
 
 
 def dequeue(jobs: Sequence[AnyJob]) -> None:
@@ -153,7 +193,7 @@ def enqueue_committed(jobs: Sequence[AnyJob]) -> None:
 def begin_committed(jobs: Sequence[AnyJob]) -> Callable[[], object]:
     """Send jobs to Redis at once; the function returned waits until they are there, as `enqueue_committed`."""
     try:
-        finish = _begin(jobs)
+        finish, _ = _begin(jobs)
     except RedisError as error:
         return partial(_warn, jobs, error, _ENQUEUED_LATER)
     return partial(_quietly, finish, jobs, _ENQUEUED_LATER)
@@ -163,6 +203,24 @@ def dequeue_after_commit(jobs: Sequence[AnyJob]) -> None:
     """Dequeue after the commit; during a Redis outage the claim of the job fails."""
     left = list(jobs)
     after_commit(partial(_quietly, partial(dequeue, left), left, "no worker can claim them"))
+
+
+def send_committed(jobs: Sequence[AnyJob]) -> None:
+    """As `enqueue_committed`; but on a connection that answered a moment ago it does not wait for the answer.
+
+    Who enqueues next in this process reads that, and enqueues these jobs again if they were lost; if nobody does, the
+    sweep finds them. For so few jobs that they reach Redis before whatever is sent to it later.
+    """
+    try:
+        finish, is_good = _begin(jobs)
+    except RedisError as error:
+        _warn(jobs, error, _ENQUEUED_LATER)
+        return
+    read = partial(_quietly, finish, jobs, _ENQUEUED_LATER)
+    if is_good:
+        unread.append(read)
+    else:
+        read()
 
 
 def _quietly(act: Callable[[], object], jobs: Sequence[AnyJob], next_step: str) -> None:

@@ -1,5 +1,6 @@
 """Jobs reach Redis, whatever is there and whatever became of the connection."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -8,13 +9,14 @@ from typing import Any, NoReturn
 import pytest
 from django.utils import timezone
 from redis import Redis
+from structlog.testing import capture_logs
 
 from jobs import service
 from jobs.broker import enqueue, keys
 from jobs.broker.scripts import Script
 from jobs.models import Job
 from jobs.states import State
-from tests.support.working import submit
+from tests.support.working import submit, submit_one
 
 QUEUE = "rq:queue:normal"
 
@@ -40,6 +42,58 @@ def test_a_kept_connection_that_redis_has_forgotten_loses_no_job(
     jobs += submit(2 * calls, campaign_id="c-2") + submit(1, campaign_id="c-3")
 
     assert queued_ids(redis) == [str(job.pk) for job in jobs]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_recent", [False, True])
+def test_only_who_submits_again_soon_does_not_wait_for_redis(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, is_recent: bool
+) -> None:
+    """The one after waits for both answers."""
+    monkeypatch.setattr(enqueue, "RECENT_S", 60 if is_recent else 0)
+    jobs = submit(1)
+    redis.client_pause(1000)
+    began = time.monotonic()
+    jobs.append(submit_one("c-2"))
+
+    assert (time.monotonic() < began + 0.9) is is_recent
+    jobs.append(submit_one("c-3"))
+    assert time.monotonic() > began + 0.9
+    assert queued_ids(redis) == [str(job.pk) for job in jobs]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_lost_on_its_way_is_enqueued_by_the_next_call(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has waited for the answer; but a connection that is closed already is not trusted."""
+    monkeypatch.setattr(enqueue, "RECENT_S", 60)
+    jobs = submit(1)
+    close_connections(redis)
+    jobs.append(submit_one("c-1"))
+    assert queued_ids(redis) == [str(job.pk) for job in jobs]
+
+    redis.script_flush()
+    jobs.append(submit_one("c-2"))
+    assert queued_ids(redis) == [str(job.pk) for job in jobs[:-1]]
+    jobs.append(submit_one("c-3"))
+    jobs += submit(1, campaign_id="c-4")
+    assert queued_ids(redis) == [str(job.pk) for job in jobs]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_error_that_nobody_waited_for_is_logged(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the next call, whose own is logged at once: it has a new connection."""
+    monkeypatch.setattr(enqueue, "RECENT_S", 60)
+    submit(1)
+    redis.config_set("maxmemory", 1)
+    try:
+        with capture_logs() as logs:
+            refused = [submit_one("c-2"), submit_one("c-3"), submit_one("c-4")]
+    finally:
+        redis.config_set("maxmemory", 0)
+
+    assert [line["event"] for line in logs] == ["enqueue.redis_unreachable"] * len(refused)
+    assert not redis.exists(*(f"rq:job:{job.pk}" for job in refused))
+    assert enqueue.enqueue(refused) == len(refused)
 
 
 class Known(Redis):

@@ -96,7 +96,7 @@ def _begin(jobs: Sequence[AnyJob]) -> tuple[Callable[[], int], bool]:
         ]
     count = len(queued) + len(waiting)
     if not count:
-        return int, True  # which returns 0
+        return int, False  # which returns 0; nothing is sent, so nobody shall read its answer later
     finish, is_good = _begin_calls(script("enqueue"), _calls(queued, waiting, now))
 
     def answer() -> int:

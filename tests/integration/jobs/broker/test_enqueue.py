@@ -45,6 +45,18 @@ def test_a_kept_connection_that_redis_has_forgotten_loses_no_job(
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("due_in", [timedelta(0), timedelta(days=400)], ids=["known", "far off"])
+def test_what_is_not_sent_leaves_no_answer_to_be_read(redis: Redis, due_in: timedelta) -> None:
+    """The process would keep it, and open a connection for each that is to be read after it."""
+    due_at = timezone.now() + due_in
+    for number in range(3):
+        submit_one(f"c-{number if due_in else 1}", due_at=due_at)
+    submit(2)
+
+    assert not enqueue.unread
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("is_recent", [False, True])
 def test_only_who_submits_again_soon_does_not_wait_for_redis(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, is_recent: bool

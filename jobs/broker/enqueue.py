@@ -131,6 +131,7 @@ def _begin_calls(wanted: Script, calls: Iterator[dict[str, Any]]) -> tuple[Calla
     sent: list[dict[str, Any]] = []
     is_lost = False
     try:
+        client.raw.check_health()
         for given in calls:
             sent.append(given)
             wanted.send(client.redis, **given)

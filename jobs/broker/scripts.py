@@ -35,23 +35,25 @@ class Script:
             return connection.execute_command("EVALSHA", self._sha, 0, *arguments)
 
     def send(self, connection: Redis, blob: bytes = b"", **given: Any) -> None:
-        """Send it; who calls this reads the answer.
+        """Send it; who calls this reads the answer, and has checked the connection with `check_health` before.
 
         For a client with a single connection (keys.own_redis). It bypasses redis-py's client, which takes half of a
         call's time and resends what may have been executed. Raises redis.RedisError.
         """
         raw: Any = connection.connection
-        raw.send_command("EVALSHA", self._sha, 0, _encode(given), blob)
+        # A check here would take the answer to an earlier call for its own.
+        raw.send_command("EVALSHA", self._sha, 0, _encode(given), blob, check_health=False)
 
     def begin(self, connection: Redis, blob: bytes = b"", **given: Any) -> Callable[[], Any]:
         """Send it and return a function that waits for the answer; nothing else may be sent before.
 
         For a client as `send` needs. Both raise redis.RedisError.
         """
+        raw: Any = connection.connection
+        raw.check_health()
         self.send(connection, blob, **given)
 
         def answer() -> Any:
-            raw: Any = connection.connection
             try:
                 return raw.read_response()
             except NoScriptError:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from itertools import count
 from typing import Any, NoReturn
 
 import pytest
@@ -40,6 +41,18 @@ def test_a_kept_connection_that_redis_has_forgotten_loses_no_job(
     jobs = submit(1)
     forget(redis)
     jobs += submit(2 * calls, campaign_id="c-2") + submit(1, campaign_id="c-3")
+
+    assert queued_ids(redis) == [str(job.pk) for job in jobs]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_check_of_the_connection_takes_no_answer_for_its_own(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes due between two calls: redis-py makes one with the first call after 30 s without an answer."""
+    monkeypatch.setattr(enqueue, "BATCH", 2)
+    jobs = submit(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "monotonic", partial(next, count(time.monotonic(), 31)))
+        jobs += submit(6, campaign_id="c-2")
 
     assert queued_ids(redis) == [str(job.pk) for job in jobs]
 

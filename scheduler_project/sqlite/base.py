@@ -143,6 +143,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 def _is_busy(error: Exception) -> bool:
-    """Whether the error says that another connection writes."""
+    """Whether the error says that another connection writes, and not that it has written since this one reads."""
     code = getattr(error.__cause__ or error, "sqlite_errorcode", 0)
-    return bool(code & 0xFF == sqlite3.SQLITE_BUSY)  # the rest of the code says more
+    return bool(code & 0xFF == sqlite3.SQLITE_BUSY and code != sqlite3.SQLITE_BUSY_SNAPSHOT)

@@ -166,6 +166,20 @@ def test_whoever_waits_too_long_gets_sqlites_own_error(file: Path) -> None:
     assert count_of(file) == 1
 
 
+def test_who_reads_what_has_changed_since_does_not_wait_in_vain(file: Path) -> None:
+    """It can never begin while it reads, and nobody else could meanwhile."""
+    mine = connect(file)
+    write(connect(file), 1)
+    execute(mine, "INSERT INTO counts VALUES (7)")
+    with closing(mine.connection.execute("SELECT count FROM counts")) as reading:
+        assert reading.fetchone() == (1,)
+        write(connect(file), 1)
+        began = time.monotonic()
+        with pytest.raises(OperationalError, match="locked"):
+            begin(mine)
+    assert time.monotonic() - began < PATIENCE_MS / 2000
+
+
 @pytest.mark.parametrize("is_raw", [False, True])
 def test_another_process_need_not_sleep_long_after_a_writer_ends(
     file: Path, is_raw: bool, monkeypatch: pytest.MonkeyPatch

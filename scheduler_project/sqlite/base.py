@@ -129,6 +129,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._end_turn()
 
     def __del__(self) -> None:
+        self.connection = None  # nothing was committed
         self._end_turn()
 
     def _end_turn(self) -> None:
@@ -136,7 +137,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if file is None:
             return
         try:
-            if self.connection is not None:  # otherwise it was closed, and nothing was committed
+            if self.connection is not None and not self.closed_in_transaction:  # otherwise nothing was committed
                 file.checkpoints.note(self.connection.total_changes - self._changes)
         finally:
             file.turn.release()

@@ -33,15 +33,21 @@ class Checkpoints:
         self._thread: threading.Thread | None = None
 
     def note(self, rows: int) -> None:
-        """Count a transaction that has changed so many rows. Call it while no other thread does."""
-        self._pages += PAGES_OF_TRANSACTION + rows / ROWS_OF_PAGE
+        """Count a transaction that has changed so many rows, by SQLite's counter, which has 32 bits.
+
+        Call it while no other thread does.
+        """
+        self._pages += PAGES_OF_TRANSACTION + rows % 2**32 / ROWS_OF_PAGE
         if self._pages < PAGES:
             return
         self._pages = 0.0
+        self._wanted.set()
         if self._thread is None or not self._thread.is_alive():  # a forked process has none
             self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
-            self._thread.start()
-        self._wanted.set()
+            try:
+                self._thread.start()
+            except RuntimeError as error:  # there are too many, or the process ends: the transaction is committed
+                _warn(error)
 
     def _run(self) -> None:
         while self._wanted.wait():
@@ -49,7 +55,11 @@ class Checkpoints:
             try:
                 checkpoint(self._file)
             except sqlite3.Error as error:
-                log.warning("sqlite.checkpoint_failed", error=str(error), next="a commit does it")
+                _warn(error)
+
+
+def _warn(error: Exception) -> None:
+    log.warning("sqlite.checkpoint_failed", error=str(error), next="a commit does it")
 
 
 def checkpoint(file: str) -> None:

@@ -10,6 +10,8 @@ from contextlib import closing
 from copy import deepcopy
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Thread
+from typing import NoReturn
 
 import pytest
 from django.db import OperationalError, connections
@@ -93,6 +95,12 @@ def close(connection: DatabaseWrapper) -> None:
     connection.close()
 
 
+def close_within_atomic(connection: DatabaseWrapper) -> None:
+    """Django keeps the closed connection until the block ends."""
+    connection.in_atomic_block = True
+    connection.close()
+
+
 def fail_to_write_and_roll_back(connection: DatabaseWrapper) -> None:
     with pytest.raises(Exception, match="CHECK"):
         execute(connection, "UPDATE counts SET count = -1")
@@ -131,6 +139,7 @@ ENDS = [
     commit,
     roll_back,
     close,
+    close_within_atomic,
     fail_to_write_and_roll_back,
     turn_autocommit_on,
     raw_write,
@@ -248,6 +257,20 @@ def test_what_was_written_gets_into_the_file(file: Path, is_forked: bool, monkey
     assert child.exitcode == 0
 
 
+def test_a_thread_that_cannot_start_fails_no_commit(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that ends, or has too many."""
+
+    def fail(thread: Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(checkpoints, "PAGES", 1)
+    monkeypatch.setattr(Thread, "start", fail)
+    with capture_logs() as logs:
+        write(connect(file), 2)
+    assert [entry["event"] for entry in logs] == ["sqlite.checkpoint_failed"] * 2
+    assert count_of(file) == 2
+
+
 def write_and_wait(file: Path) -> None:
     write(connect(file), 20)
     wait_until(lambda: count_without_log(file) > 20)
@@ -270,12 +293,13 @@ def pages_of_log(file: Path) -> int:
     return Path(f"{file}-wal").stat().st_size // 4096
 
 
-def test_after_an_error_the_next_checkpoint_is_made(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows", [1_000_000, 1_000_000 - 2**32], ids=["many", "the counter has started again"])
+def test_after_an_error_the_next_checkpoint_is_made(tmp_path: Path, rows: int) -> None:
     """The thread goes on."""
     file = tmp_path / "later.sqlite3"
     of_file = Checkpoints(str(file))
     with capture_logs() as logs:
-        of_file.note(rows=1_000_000)
+        of_file.note(rows)
         wait_until(lambda: logs)
     assert [entry["event"] for entry in logs] == ["sqlite.checkpoint_failed"]
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
@@ -283,7 +307,7 @@ def test_after_an_error_the_next_checkpoint_is_made(tmp_path: Path) -> None:
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("CREATE TABLE counts (count INTEGER)")
         connection.execute("INSERT INTO counts VALUES (7)")
-        of_file.note(rows=1_000_000)
+        of_file.note(rows)
         wait_until(lambda: has_count(file))
 
 

@@ -157,7 +157,7 @@ def _begin_calls(wanted: Script, calls: Iterator[dict[str, Any]]) -> tuple[Calla
 
 
 def _take_client() -> _Client:
-    """A client that waits for no answer."""
+    """A client with no answer left to read."""
     read: Callable[[], object] | None = None
     with suppress(IndexError):
         read = unread.popleft()
@@ -207,10 +207,10 @@ def dequeue_after_commit(jobs: Sequence[AnyJob]) -> None:
 
 
 def send_committed(jobs: Sequence[AnyJob]) -> None:
-    """As `enqueue_committed`; but on a connection that answered a moment ago it does not wait for the answer.
+    """Enqueue at once, without waiting for the answer on a connection that answered a moment ago.
 
-    Who enqueues next in this process reads that, and enqueues these jobs again if they were lost; if nobody does, the
-    sweep finds them. For so few jobs that they reach Redis before whatever is sent to it later.
+    The next call that enqueues in this process reads the answer, and enqueues these jobs again if they were lost. Until
+    then the sweep finds them. Only for a few jobs: they must reach Redis before whatever is sent to it later.
     """
     try:
         finish, is_good = _begin(jobs)

@@ -1,4 +1,4 @@
-"""Threads of one process take turns to write to a database file, and processes do not wait for each other in vain.
+"""Threads of one process take turns to write to a database file, and look often whether another process still writes.
 
 SQLite has one writer at a time. A thread that finds it busy sleeps, 1, 2, 5 and up to 100 ms, and tries again: with
 several that write all the time, the file is idle while they sleep. In one process they can wake each other at once. A
@@ -144,6 +144,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 def _is_busy(error: Exception) -> bool:
-    """Whether the error says that another connection writes, and not that it has written since this one reads."""
+    """Whether another connection is writing. SQLITE_BUSY_SNAPSHOT lasts until this one ends its own query."""
     code = getattr(error.__cause__ or error, "sqlite_errorcode", 0)
     return bool(code & 0xFF == sqlite3.SQLITE_BUSY and code != sqlite3.SQLITE_BUSY_SNAPSHOT)

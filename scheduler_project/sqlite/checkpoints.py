@@ -1,8 +1,8 @@
 """Checkpoints beside the writers.
 
 In WAL mode, the commit after which the log has so many pages copies them into the file, and waits for the disk: due
-jobs are late by 10 ms. Here a thread of the process does it before, while others read and write. Nobody begins the log
-anew as long as they write: once it is long, the thread copies the last pages while they wait, which are few.
+jobs are late by 10 ms. A thread of the process does it earlier, while others read and write. SQLite never restarts a
+log that is always written to: once it is long, the thread copies the last few pages while the writers wait.
 """
 
 import sqlite3
@@ -24,7 +24,7 @@ POLL_S: Final = 0.00025  #: between two looks whether another process writes: as
 
 
 class Checkpoints:
-    """Of one file, by a thread that starts once it is needed."""
+    """Checkpoints of one file, by a thread that starts when it is first needed."""
 
     def __init__(self, file: str) -> None:
         self._file = file
@@ -63,7 +63,7 @@ def _warn(error: Exception) -> None:
 
 
 def checkpoint(file: str) -> None:
-    """Copy the log's pages into the file, and have a long log begun anew. Raises sqlite3.Error."""
+    """Copy the log's pages into the file, and restart a long log. Raises sqlite3.Error."""
     uri = f"{Path(file).absolute().as_uri()}?mode=rw"
     with closing(sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)) as connection:
         _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()

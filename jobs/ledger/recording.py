@@ -80,7 +80,7 @@ class Later:
             try:
                 act()
             except Exception:
-                log.exception("ledger.moves_unannounced", next="logs and metrics lack some moves")
+                log.exception("ledger.moves_unannounced", next="logs and metrics may lack some moves; the jobs go on")
 
 
 def record(entries: Sequence[Recorded], actor: str, action: JobAction | None = None) -> None:

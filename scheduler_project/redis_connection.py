@@ -14,7 +14,14 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis import Redis
-from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.connection import (
+    AbstractConnection,
+    Connection,
+    ConnectionPool,
+    SSLConnection,
+    UnixDomainSocketConnection,
+    parse_url,
+)
 from redis.driver_info import DriverInfo
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import ReadOnlyError, ResponseError
@@ -29,23 +36,23 @@ REFUSED: Final = ("decode_responses", "encoding", "encoding_errors", "protocol")
 DRIVER: Final = DriverInfo()
 
 
-class Failover:
+class Failover(AbstractConnection):
     """A connection class that drops its connection where the server has become a replica."""
 
     def read_response(self, *args: Any, **named: Any) -> Any:
         """As redis-py's; raises redis.ConnectionError in place of READONLY, within a script too."""
         try:
-            return super().read_response(*args, **named)  # type: ignore[misc] # of the class it is mixed into
+            return super().read_response(*args, **named)
         except ResponseError as error:
             # Within a script an older Redis says it in the text of a plain error.
             if not isinstance(error, ReadOnlyError) and "READONLY" not in str(error)[:500]:
                 raise
-            self.disconnect()  # type: ignore[attr-defined]
+            self.disconnect()  # type: ignore[no-untyped-call] # redis-py's has no annotations
             raise ConnectionLost(f"this Redis has become a replica: {error}") from error
 
     def is_quiet(self) -> bool:
         """Whether it is open and there is nothing to read, at a fraction of the cost of redis-py's can_read."""
-        socket = self._sock  # type: ignore[attr-defined] # of the class it is mixed into
+        socket = self._sock
         if socket is None:
             return False
         readable = select.poll()
@@ -53,14 +60,14 @@ class Failover:
         return not readable.poll(0)
 
 
-class AsksSentinel:
+class AsksSentinel(AbstractConnection):
     """A connection class that asks Sentinel for the master at every connect, not only from a pool."""
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """As redis-py's, which would connect to the master of before."""
-        if not self._sock:  # type: ignore[attr-defined] # of the class it is mixed into
-            self.connect()  # type: ignore[attr-defined]
-        super().send_packed_command(command, check_health)  # type: ignore[misc]
+        if not self._sock:
+            self.connect()  # type: ignore[no-untyped-call] # redis-py's has no annotations
+        super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call] # redis-py's has no annotations
 
 
 class SentinelAddress(NamedTuple):

@@ -100,7 +100,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                     waited = time.monotonic() - began
                     if not _is_busy(error) or waited >= seconds:
                         raise
-                time.sleep(max(POLL_S, waited / 10))
+                time.sleep(min(max(POLL_S, waited / 10), seconds - waited))
         finally:
             self._set_busy_timeout(self._timeout_s)
 

@@ -218,6 +218,22 @@ def test_another_process_need_not_sleep_long_after_a_writer_ends(
     other.close()
 
 
+@pytest.mark.parametrize("patience_ms", [1, 30, 100, 2000, 10_000])
+def test_the_looks_for_another_process_end_with_the_timeout(
+    file: Path, patience_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last one is not later. A sleep moves the clock here, so that nobody waits."""
+    other, mine = sqlite3.connect(file, isolation_level=None), connect(file, patience_ms=patience_ms)
+    other.execute("BEGIN IMMEDIATE")
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: clock.append(clock.pop() + seconds))
+    with pytest.raises(sqlite3.OperationalError, match="locked"), mine.raw_transaction():
+        pytest.fail("it has not begun")
+    assert clock[0] == pytest.approx(patience_ms / 1000)
+    other.close()
+
+
 def test_the_timeout_for_other_statements_stays(file: Path) -> None:
     """Statements outside of transactions wait for a writer as SQLite does."""
     connection = connect(file, patience_ms=1234)
